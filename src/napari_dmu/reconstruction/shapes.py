@@ -1,0 +1,25 @@
+"""Hyper-parameters of the networks, apart from torch so that a set's header reads without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """Hyper-parameters of a decoder; stored in the pattern set's header.
+
+    Attributes
+    ----------
+    stride
+        Specimen pixels per pixel of the grid that the refinement works on; divides the pattern period.
+    widths, blocks
+        Channels and residual blocks of each level of the U shape.
+    lifted
+        Feature channels that are lifted straight from the samples.
+    """
+
+    stride: int = 4
+    widths: tuple[int, ...] = (32, 64, 96)
+    blocks: tuple[int, ...] = (2, 2, 2)
+    lifted: int = 32
