@@ -1,0 +1,48 @@
+"""Losses of the content-aware stage: L1 and structural similarity, no adversary (DESIGN §4)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from napari_dmu.microscope.optics import gaussian_kernel
+
+C1, C2 = 0.01**2, 0.03**2
+
+
+@lru_cache(maxsize=4)
+def _window(device: torch.device, dtype: torch.dtype) -> Tensor:
+    profile = gaussian_kernel(1.5, truncate=5 / 1.5)
+    return torch.outer(profile, profile)[None, None].to(device=device, dtype=dtype)
+
+
+def _smooth(image: Tensor) -> Tensor:
+    """11×11 Gaussian of σ = 1.5 as two passes, full overlap only."""
+    profile = _window(image.device, image.dtype)[0, 0].sum(0)
+    image = functional.conv2d(image, profile[None, None, :, None])
+    return functional.conv2d(image, profile[None, None, None, :])
+
+
+def structural_similarity(image: Tensor, truth: Tensor) -> Tensor:
+    """Mean SSIM for data of range 1: (N, 1, Y, X) twice → scalar.
+
+    Source: Z. Wang et al., IEEE Trans. Image Process. 13 (2004) 600, eq. 13.
+    """
+    moments = _smooth(torch.cat([image, truth, image**2, truth**2, image * truth]))
+    mean_i, mean_t, square_i, square_t, product = moments.chunk(5)
+    variance = square_i + square_t - mean_i**2 - mean_t**2
+    covariance = product - mean_i * mean_t
+    luminance = (2 * mean_i * mean_t + C1) / (mean_i**2 + mean_t**2 + C1)
+    structure = (2 * covariance + C2) / (variance + C2)
+    return (luminance * structure).mean()
+
+
+def content_loss(image: Tensor, lifted: Tensor, truth: Tensor, *, ssim: float, lifting: float) -> Tensor:
+    """L1 + ``ssim``·(1 − SSIM) + ``lifting``·L1 of the lifted image; all (N, 1, Y, X)."""
+    loss = functional.l1_loss(image, truth) + lifting * functional.l1_loss(lifted, truth)
+    if ssim:
+        loss = loss + ssim * (1 - structural_similarity(image, truth))
+    return loss

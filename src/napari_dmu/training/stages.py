@@ -1,0 +1,143 @@
+"""The trainable parts and the stages that train them (DESIGN §4)."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.detector import noisy_signal
+from napari_dmu.microscope.forward import Microscope
+from napari_dmu.microscope.patterns import Patterns
+from napari_dmu.reconstruction.lifting import LiftingStatistics
+from napari_dmu.reconstruction.refinement import Decoder, noise_level
+from napari_dmu.segmentation.head import SegmentationHead, head_loss
+from napari_dmu.training.data import CropSampler, jitter
+from napari_dmu.training.losses import content_loss
+from napari_dmu.training.recipe import ContentStage, HeadStage, NoiseSpread
+
+
+class BinaryPatterns(nn.Module):
+    """Patterns from real logits: forward 0/1, gradient of a sigmoid (straight-through).
+
+    What is trained is what a DMD shows, so there is no binarisation gap
+    (Y. Bengio et al., arXiv:1308.3432).
+    """
+
+    def __init__(self, start: Patterns) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.from_numpy(start).float() * 2 - 1)
+
+    def forward(self) -> Tensor:
+        """(T, P, P), exactly 0 or 1."""
+        soft = torch.sigmoid(2.0 * self.logits)
+        return (self.logits > 0).to(soft) + soft - soft.detach()
+
+    @torch.no_grad()
+    def binary(self) -> Patterns:
+        """The patterns as they are shipped: (T, P, P) uint8."""
+        return (self.logits > 0).to("cpu", torch.uint8).numpy()
+
+
+class Average:
+    """Exponential moving average of a module's weights; what is validated and shipped."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = decay
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take in the module's present weights; young averages forget faster."""
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - decay)
+
+
+def one_cycle(step: int, steps: int, *, warm_up: float = 0.1) -> float:
+    """Factor on the learning rate: linear rise over ``warm_up`` of the steps, then a cosine to zero."""
+    rise = max(1.0, warm_up * steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1.0, steps - rise)))
+
+
+class Draw:
+    """Draws noisy examples: the crops, their noise levels and their signals."""
+
+    def __init__(self, acquisition: Acquisition, spread: NoiseSpread, generator: torch.Generator) -> None:
+        self.acquisition = acquisition
+        self.spread = spread
+        self.generator = generator
+
+    def levels(self, count: int, device: torch.device, *, nominal: bool = False) -> tuple[Tensor, Tensor]:
+        """Peak photons and read noise per example, (N, 1, 1, 1) each."""
+        draws = torch.rand(3, count, 1, 1, 1, generator=self.generator).to(device)
+        low, high = (math.log(v) for v in self.spread.photons)
+        own = torch.full_like(draws[0], self.acquisition.photons)
+        quiet = torch.full_like(draws[0], self.acquisition.read_noise)
+        if nominal:
+            return own, quiet
+        photons = torch.exp(low + (high - low) * draws[1])
+        read = self.spread.read_noise[0] + (self.spread.read_noise[1] - self.spread.read_noise[0]) * draws[2]
+        return torch.where(draws[0] < 0.5, own, photons), torch.where(draws[0] < 0.5, quiet, read)
+
+    def signal(
+        self, specimen: Tensor, microscope: Microscope, *, nominal: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Noisy signal (N, T, y, x) of specimen (N, 1, Y, X) and its noise level (N, 1, 1, 1)."""
+        photons, read = self.levels(specimen.shape[0], specimen.device, nominal=nominal)
+        clean = microscope.forward(specimen[:, 0])
+        # The noise generator may have to live on the device; a seed drawn from ours keeps one stream of chance.
+        noise_seed = int(torch.randint(0, 2**62, (1,), generator=self.generator))
+        generator = torch.Generator(device=specimen.device).manual_seed(noise_seed)
+        signal = noisy_signal(clean, self.acquisition, generator=generator, photons=photons, read_noise=read)
+        return signal, noise_level(photons, read, self.acquisition.background, self.acquisition.bin)
+
+
+@torch.no_grad()
+def fit_lifting(
+    decoder: Decoder, patterns: Tensor, sampler: CropSampler, draw: Draw, stage: ContentStage
+) -> None:
+    """Closed-form lifting for the patterns as they are, from crops with nominal noise."""
+    statistics = LiftingStatistics(decoder.lifting)
+    microscope = Microscope(patterns, draw.acquisition)
+    for _ in range(math.ceil(stage.lifting_crops / 16)):
+        specimen = sampler.draw(16, stage.crop, draw.generator)[:, :1]
+        signal, _level = draw.signal(specimen, microscope, nominal=True)
+        statistics.add(signal / decoder.scale, specimen)
+    statistics.solve()
+
+
+def content_step(
+    patterns: BinaryPatterns, decoder: Decoder, sampler: CropSampler, draw: Draw, stage: ContentStage
+) -> Tensor:
+    """One draw of stage 1: the loss, with gradients to patterns and decoder."""
+    specimen = jitter(sampler.draw(stage.batch, stage.crop, draw.generator)[:, :1], draw.generator)
+    microscope = Microscope(patterns(), draw.acquisition)
+    signal, level = draw.signal(specimen, microscope)
+    with torch.autocast("cuda", torch.bfloat16, enabled=specimen.is_cuda):
+        image, lifted, _features = decoder(signal, level)
+    return content_loss(image.float(), lifted.float(), specimen, ssim=stage.ssim, lifting=stage.lifting)
+
+
+def head_step(
+    microscope: Microscope,
+    decoder: Decoder,
+    head: SegmentationHead,
+    sampler: CropSampler,
+    draw: Draw,
+    stage: HeadStage,
+) -> Tensor:
+    """One draw of stage 2: the loss, with gradients to the head alone."""
+    crops = sampler.draw(stage.batch, stage.crop, draw.generator)
+    with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=crops.is_cuda):
+        signal, level = draw.signal(jitter(crops[:, :1], draw.generator), microscope)
+        image, _lifted, features = decoder(signal, level)
+    with torch.autocast("cuda", torch.bfloat16, enabled=crops.is_cuda):
+        prediction = head(image, features)
+    return head_loss(prediction.float(), crops[:, 1:])

@@ -1,0 +1,173 @@
+"""Pattern sets and their file, ``.dmu.safetensors`` (DESIGN §5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dmu.errors import PatternSetError
+from napari_dmu.zoo.header import SetHeader, read_header
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_dmu.microscope.acquisition import Acquisition
+    from napari_dmu.microscope.forward import Microscope
+    from napari_dmu.reconstruction.refinement import Decoder
+    from napari_dmu.segmentation.head import SegmentationHead
+
+
+@dataclass(frozen=True)
+class PatternSet:
+    """Patterns, acquisition settings, decoder, optional segmenter and model card, at one ratio.
+
+    Attributes
+    ----------
+    header
+        Everything but the tensors.
+    patterns
+        (T, P, P) uint8, binary.
+    decoder
+        In evaluation mode, float32.
+    segmenter
+        In evaluation mode, or None.
+    hash
+        sha256 of the tensors as stored.
+    """
+
+    header: SetHeader
+    patterns: NDArray[np.uint8]
+    decoder: Decoder
+    segmenter: SegmentationHead | None
+    hash: str
+
+    @property
+    def name(self) -> str:
+        """Domain that the set was trained for, e.g. ``"nuclei"``."""
+        return self.header.name
+
+    @property
+    def family(self) -> str:
+        """Pattern family, e.g. ``"learned"``."""
+        return self.header.family
+
+    @property
+    def acquisition(self) -> Acquisition:
+        """Acquisition settings that the set was trained for."""
+        return self.header.acquisition
+
+    @property
+    def ratio(self) -> float:
+        """Compression ratio C = d² / T."""
+        return self.header.acquisition.ratio
+
+    def microscope(self, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Microscope:
+        """The linear operator of these patterns on ``device``."""
+        import torch
+
+        from napari_dmu.microscope.forward import Microscope
+
+        patterns = torch.from_numpy(self.patterns).to(device=device, dtype=dtype or torch.float32)
+        return Microscope(patterns, self.acquisition)
+
+    def to(self, device: torch.device | str) -> PatternSet:
+        """Move the networks to ``device`` (in place, as torch modules do) and return the set."""
+        import torch
+
+        self.decoder.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.segmenter is not None:
+            self.segmenter.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
+
+def build_networks(header: SetHeader) -> tuple[Decoder, SegmentationHead | None]:
+    """Untrained networks of the shapes that a header describes."""
+    from napari_dmu.reconstruction.refinement import Decoder
+    from napari_dmu.segmentation.head import SegmentationHead
+
+    a = header.acquisition
+    decoder = Decoder(a.exposures, a.bin, a.period, header.decoder)
+    head = SegmentationHead(header.decoder.widths[0], header.decoder.stride, header.head) if header.head else None
+    return decoder, head
+
+
+def write_set(
+    path: Path,
+    header: SetHeader,
+    patterns: NDArray[np.uint8],
+    decoder: Decoder,
+    segmenter: SegmentationHead | None = None,
+) -> PatternSet:
+    """Write a pattern set; the file appears whole or not at all.
+
+    Weights are stored as float16. The set that is returned is the one read back, so that whatever is measured
+    on it holds for the file.
+    """
+    import torch
+    from safetensors.torch import save
+
+    from napari_dmu.files.atomic import atomic_path
+
+    tensors = {"patterns": torch.from_numpy(np.ascontiguousarray(patterns, dtype=np.uint8))}
+    for prefix, module in (("decoder", decoder), ("segmenter", segmenter)):
+        if module is not None:
+            for key, value in module.state_dict().items():
+                tensors[f"{prefix}.{key}"] = value.detach().to("cpu", torch.float16).contiguous()
+    complete = header.model_copy(update={"tensors_sha256": _tensors_hash(tensors)})
+    data = save(tensors, metadata={"napari_dmu": complete.model_dump_json()})
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return read_set(path)
+
+
+def read_set(path: Path) -> PatternSet:
+    """Read a pattern set and check its checksum.
+
+    Raises
+    ------
+    PatternSetError
+        Where the file is missing, damaged, no pattern set, or written by a newer version.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise PatternSetError(f"The pattern set {path.name} is damaged: get the file again.") from error
+    if _tensors_hash(tensors) != header.tensors_sha256:
+        raise PatternSetError(f"The checksum of the pattern set {path.name} is wrong: get the file again.")
+    decoder, segmenter = build_networks(header)
+    try:
+        decoder.load_state_dict(_part(tensors, "decoder"))
+        if segmenter is not None:
+            segmenter.load_state_dict(_part(tensors, "segmenter"))
+    except RuntimeError as error:
+        raise PatternSetError(f"The tensors of {path.name} do not fit its header: get the file again.") from error
+    for module in (decoder, segmenter):
+        if module is not None:
+            module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return PatternSet(header, tensors["patterns"].numpy(), decoder, segmenter, header.tensors_sha256)
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors below ``prefix`` as float32, without it."""
+    return {k[len(prefix) + 1 :]: v.float() for k, v in tensors.items() if k.startswith(prefix + ".")}
+
+
+def _tensors_hash(tensors: dict[str, Any]) -> str:
+    """sha256 over names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name].numpy()
+        digest.update(json.dumps([name, str(array.dtype), list(array.shape)]).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,170 @@
+"""Where pattern sets are found: the package, the user's folder, the environment (DESIGN §5)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_dmu.errors import PatternSetError
+from napari_dmu.zoo.header import SUFFIX, SetHeader, read_header
+
+if TYPE_CHECKING:
+    from napari_dmu.zoo.pattern_set import PatternSet
+
+FOLDER_VARIABLE = "NAPARI_DMU_SETS"
+SHIPPED = Path(__file__).parent / "sets"
+_extra_folders: list[Path] = []
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """One line about a pattern set, read from its header alone."""
+
+    path: Path
+    header: SetHeader
+    bytes: int
+
+    @property
+    def name(self) -> str:
+        """Domain, e.g. ``"nuclei"``."""
+        return self.header.name
+
+    @property
+    def family(self) -> str:
+        """Pattern family."""
+        return self.header.family
+
+    @property
+    def ratio(self) -> float:
+        """Compression ratio C."""
+        return self.header.acquisition.ratio
+
+    @property
+    def exposures(self) -> int:
+        """T."""
+        return self.header.acquisition.exposures
+
+    @property
+    def bin(self) -> int:
+        """d (specimen pixels)."""
+        return self.header.acquisition.bin
+
+    @property
+    def period(self) -> int:
+        """P (specimen pixels)."""
+        return self.header.acquisition.period
+
+    @property
+    def has_segmenter(self) -> bool:
+        """Whether cells can be segmented with it."""
+        return self.header.head is not None
+
+    @property
+    def dose_mean(self) -> float:
+        """Mean light dose (full-on exposures)."""
+        return self.header.dose_mean
+
+    @property
+    def dose_max(self) -> float:
+        """Largest light dose of any pixel (full-on exposures)."""
+        return self.header.dose_max
+
+    @property
+    def psnr(self) -> float | None:
+        """Validation PSNR (dB) on the first validation set."""
+        return next((s.psnr for s in self.header.scores.values()), None)
+
+    @property
+    def ssim(self) -> float | None:
+        """Validation SSIM on the first validation set."""
+        return next((s.ssim for s in self.header.scores.values()), None)
+
+    @property
+    def ap50(self) -> float | None:
+        """Validation AP50 on the first validation set."""
+        return next((s.ap50 for s in self.header.scores.values()), None)
+
+    @property
+    def label(self) -> str:
+        """How the set is called in sentences and menus, e.g. ``"×64 nuclei, learned"``."""
+        return f"×{self.ratio:g} {self.name}, {self.family}"
+
+
+def add_folder(folder: Path) -> None:
+    """Also look for sets in ``folder`` (the user's preference)."""
+    if folder not in _extra_folders:
+        _extra_folders.append(folder)
+
+
+def folders() -> tuple[Path, ...]:
+    """Folders that are searched, in order; the first set of a name, ratio and family wins."""
+    listed = os.environ.get(FOLDER_VARIABLE, "")
+    return (*(Path(p) for p in listed.split(os.pathsep) if p), *_extra_folders, SHIPPED)
+
+
+@lru_cache(maxsize=256)
+def _summary(path: Path, modified: int, size: int) -> SetSummary:
+    """Header by path, size and time of change, so that a new file is seen and an old one is not read again."""
+    return SetSummary(path, read_header(path), size)
+
+
+def _summaries() -> Iterator[SetSummary]:
+    for folder in folders():
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            try:
+                state = path.stat()
+                yield _summary(path, state.st_mtime_ns, state.st_size)
+            except (PatternSetError, OSError):
+                # One broken file in the user's folder must not hide the others; opening it says what is wrong.
+                continue
+
+
+def available_sets() -> list[SetSummary]:
+    """All pattern sets, sorted by name, family and ratio; reads headers only."""
+    found: dict[tuple[str, str, float], SetSummary] = {}
+    for summary in _summaries():
+        found.setdefault((summary.name, summary.family, summary.ratio), summary)
+    return [found[key] for key in sorted(found)]
+
+
+def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> PatternSet:
+    """Load a pattern set by name, ratio and family.
+
+    Raises
+    ------
+    PatternSetError
+        Where there is none; the sentence says which there are.
+    """
+    sets = available_sets()
+    for summary in sets:
+        if (summary.name, summary.family, summary.ratio) == (name, family, float(ratio)):
+            return _read(summary.path)
+    there = ", ".join(s.label for s in sets) or "none"
+    raise PatternSetError(f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}.")
+
+
+def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:
+    """Load the very set that a measurement was taken with.
+
+    Raises
+    ------
+    PatternSetError
+        Where it is not in any folder; ``label`` names it in the sentence.
+    """
+    for summary in _summaries():
+        if summary.header.tensors_sha256 == tensors_sha256:
+            return _read(summary.path)
+    raise PatternSetError(
+        f"The pattern set of this measurement ({label}, {tensors_sha256[:12]}…) is not installed: "
+        f"put its file into a folder named by {FOLDER_VARIABLE}."
+    )
+
+
+def _read(path: Path) -> PatternSet:
+    from napari_dmu.zoo.pattern_set import read_set
+
+    return read_set(path)
