@@ -1,0 +1,96 @@
+"""Comparison with the ground truth, plane by plane."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from napari_dmu.engine.progress import CancelToken, Progress, check, report
+from napari_dmu.engine.stacks import as_stack, plane, plane_count, stack_range
+from napari_dmu.errors import SettingsError, SpecimenError
+from napari_dmu.evaluation.image_quality import ImageQuality, image_quality
+from napari_dmu.evaluation.segmentation_quality import SegmentationQuality, pool, segmentation_quality
+from napari_dmu.microscope.measurement import ArrayLike
+
+
+class Comparison(BaseModel):
+    """Means over planes; the cell figures are None where no labels were compared.
+
+    Attributes
+    ----------
+    psnr
+        dB, data range 1; infinite planes (equal images) are left out unless all are.
+    ssim, nrmse, mse
+        See ``evaluation.image_quality``.
+    ap50, f1, precision, recall, ap, mean_dice
+        See ``evaluation.segmentation_quality``.
+    count, truth_count
+        Cells over all planes.
+    planes
+        The image figures of each plane.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    psnr: float
+    ssim: float
+    nrmse: float
+    mse: float
+    plane_count: int
+    ap50: float | None = None
+    f1: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    ap: float | None = None
+    mean_dice: float | None = None
+    count: int | None = None
+    truth_count: int | None = None
+    planes: tuple[ImageQuality, ...] = ()
+
+
+def compare_planes(
+    image: ArrayLike,
+    truth: ArrayLike,
+    labels: ArrayLike | None,
+    truth_labels: ArrayLike | None,
+    *,
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> Comparison:
+    """See ``engine.verbs.compare``."""
+    if (labels is None) != (truth_labels is None):
+        raise SettingsError("Cells are compared in pairs: give both the labels and the true labels, or neither.")
+    found, true = as_stack(image), as_stack(truth)
+    cells = None if labels is None else (as_stack(labels), as_stack(truth_labels))
+    for other in (found, *(cells or ())):
+        if tuple(other.shape) != tuple(true.shape):
+            raise SpecimenError(
+                f"The shapes differ: {tuple(other.shape)} against the truth's {tuple(true.shape)}: "
+                "compare images of the same field and stack."
+            )
+    limits = stack_range(true, cancel)
+    planes: list[ImageQuality] = []
+    matches: list[SegmentationQuality] = []
+    total = plane_count(true)
+    for index in range(total):
+        check(cancel)
+        planes.append(image_quality(plane(found, index), plane(true, index), limits=limits))
+        if cells is not None:
+            matches.append(segmentation_quality(plane(cells[0], index), plane(cells[1], index)))
+        report(progress, index + 1, total, "Comparing")
+    return _means(planes, pool(matches) if matches else None)
+
+
+def _means(planes: list[ImageQuality], cells: SegmentationQuality | None) -> Comparison:
+    finite = [p.psnr for p in planes if math.isfinite(p.psnr)]
+    scores = {
+        "psnr": float(np.mean(finite)) if finite else math.inf,
+        "ssim": float(np.mean([p.ssim for p in planes])),
+        "nrmse": float(np.mean([p.nrmse for p in planes])),
+        "mse": float(np.mean([p.mse for p in planes])),
+    }
+    names = ("ap50", "f1", "precision", "recall", "ap", "mean_dice", "count", "truth_count")
+    from_cells = {} if cells is None else {name: getattr(cells, name) for name in names}
+    return Comparison(**scores, **from_cells, plane_count=len(planes), planes=tuple(planes))

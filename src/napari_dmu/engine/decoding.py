@@ -1,0 +1,81 @@
+"""Decoding of one plane, in tiles where the field is large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_dmu.engine.progress import CancelToken, check
+from napari_dmu.engine.tiles import Tile, plan, reach_of
+from napari_dmu.errors import DeviceError
+from napari_dmu.microscope.measurement import MeasurementInfo
+from napari_dmu.reconstruction.inference import Decoded, decode
+from napari_dmu.zoo.pattern_set import PatternSet
+
+
+def decoded_plane(
+    instrument: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    *,
+    linear: bool = False,
+    cancel: CancelToken | None = None,
+) -> NDArray[np.float32]:
+    """Fluorescence density of one plane: counts (T, y, x) → (Y, X); ``linear`` takes the lifting alone."""
+    image = np.empty(info.field, dtype=np.float32)
+    for tile, decoded in _decoded_tiles(instrument, counts, info, 0, cancel):
+        image[tile.keep] = _part(decoded.lifted if linear else decoded.image, tile)[0]
+    return image
+
+
+def head_planes(
+    instrument: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    *,
+    cancel: CancelToken | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Foreground probability and normalised distance of one plane, (Y, X) each.
+
+    The maps are put together over the whole field before cells are read off, so cells have no tile seams.
+    """
+    head = instrument.segmenter
+    assert head is not None
+    maps = np.empty((2, *info.field), dtype=np.float32)
+    extra = reach_of(head.shape.widths, head.shape.blocks)
+    for tile, decoded in _decoded_tiles(instrument, counts, info, extra, cancel):
+        with torch.inference_mode():
+            prediction = head(decoded.image, decoded.features)
+            prediction = torch.cat([prediction[:, :1].sigmoid(), prediction[:, 1:]], dim=1)
+        maps[(slice(None), *tile.keep)] = _part(prediction, tile)
+    return maps[0], maps[1]
+
+
+def _decoded_tiles(
+    instrument: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    extra: int,
+    cancel: CancelToken | None,
+) -> Iterator[tuple[Tile, Decoded]]:
+    frames = torch.from_numpy(counts.astype(np.float32))
+    for tile in plan(info.field, info.acquisition, instrument.header.decoder, extra=extra):
+        check(cancel)
+        part = frames[(slice(None), *tile.read)]
+        try:
+            decoded = decode(instrument.decoder, part[None], info.acquisition)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from error
+        yield tile, decoded
+
+
+def _part(maps: Tensor, tile: Tile) -> NDArray[np.float32]:
+    """The pixels of a decoded tile (1, C, Y', X') that count, as (C, Y, X)."""
+    rows, columns = (
+        slice(keep.start - start, keep.stop - start) for keep, start in zip(tile.keep, tile.start, strict=True)
+    )
+    return maps[0, :, rows, columns].float().cpu().numpy()

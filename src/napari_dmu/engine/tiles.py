@@ -1,0 +1,89 @@
+"""A field in tiles: a frozen plan, so that large fields need no more memory than small ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.reconstruction.shapes import DecoderShape
+
+# Side of a tile's own area in specimen pixels; with its margin a tile takes about 1 GB on the way.
+TILE = 2048
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile, in detector pixels: what is read, and which part of the result counts.
+
+    Attributes
+    ----------
+    read
+        (rows, columns) of the measurement to decode.
+    keep
+        (rows, columns) of the field that this tile fills, in specimen pixels.
+    start
+        Specimen pixel at which the decoded tile begins.
+    """
+
+    read: tuple[slice, slice]
+    keep: tuple[slice, slice]
+    start: tuple[int, int]
+
+
+def margin(acquisition: Acquisition, shape: DecoderShape, *, extra: int = 0) -> int:
+    """Specimen pixels beyond a tile that its result depends on: the networks' reach, rounded up.
+
+    ``extra`` is the reach of a network on top of the decoder's features, in grid pixels.
+    """
+    reach = reach_of(shape.widths, shape.blocks) + extra
+    # The lifting reads 3×3 period cells.
+    return reach * shape.stride + 2 * acquisition.period
+
+
+def reach_of(widths: tuple[int, ...], blocks: tuple[int, ...]) -> int:
+    """Half of the receptive field of a U shape with its first and last convolution, in grid pixels."""
+    levels = len(widths)
+    both_ways = sum(4 * count * 2**level for level, count in enumerate(blocks[:-1]))
+    return int(2 + both_ways + 2 * blocks[-1] * 2 ** (levels - 1) + 2**levels)
+
+
+def plan(
+    field: tuple[int, int], acquisition: Acquisition, shape: DecoderShape, *, extra: int = 0, side: int = TILE
+) -> tuple[Tile, ...]:
+    """Tiles that cover ``field`` (Y, X) exactly once.
+
+    Tiles begin at whole pattern periods and whole steps of the networks' coarsest grid, so that a tile computes
+    what the whole field would.
+    """
+    step = math.lcm(acquisition.period, shape.stride * 2 ** (max(len(shape.widths), 3) - 1))
+    halo = math.ceil(margin(acquisition, shape, extra=extra) / step) * step
+    core = max(step, side // step * step)
+    return tuple(
+        Tile(
+            read=(rows.read, columns.read),
+            keep=(rows.keep, columns.keep),
+            start=(rows.start, columns.start),
+        )
+        for rows in _spans(field[0], acquisition.bin, core, halo)
+        for columns in _spans(field[1], acquisition.bin, core, halo)
+    )
+
+
+@dataclass(frozen=True)
+class _Span:
+    read: slice
+    keep: slice
+    start: int
+
+
+def _spans(size: int, bin: int, core: int, halo: int) -> list[_Span]:
+    # A remainder smaller than the margin is not worth a tile of its own.
+    if size <= core + halo:
+        return [_Span(slice(0, math.ceil(size / bin)), slice(0, size), 0)]
+    spans = []
+    for begin in range(0, size, core):
+        end = min(begin + core, size)
+        first, last = max(0, begin - halo), min(size, end + halo)
+        spans.append(_Span(slice(first // bin, math.ceil(last / bin)), slice(begin, end), first))
+    return spans
