@@ -1,0 +1,65 @@
+"""Grey PNG and JPEG pictures, and colour, which is refused or turned into luminance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dmu.errors import SpecimenError
+from napari_dmu.files.pages import reading
+
+_SUFFIXES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
+_REC601 = np.array([0.299, 0.587, 0.114])
+
+
+def is_picture(path: Path, head: bytes) -> bool:
+    """True for a PNG or JPEG by content whose name says so too."""
+    magic = _SUFFIXES.get(path.suffix.lower())
+    return magic is not None and head.startswith(magic)
+
+
+def refuse_colour(name: str, *, grey: bool = False) -> SpecimenError:
+    """The error for a colour image, with the way out."""
+    what = "is stored in colour although its red, green and blue are equal" if grey else "is a colour (RGB) image"
+    return SpecimenError(
+        f"'{name}' {what}, and one fluorescence channel is needed: read it with luminance=True, or save one channel."
+    )
+
+
+def luminance_of(rgb: NDArray[Any]) -> NDArray[Any]:
+    """(..., 3 or 4) colours to luminance with the weights of Rec. 601, in the same type; alpha is left out."""
+    grey = rgb[..., :3].astype(np.float64) @ _REC601
+    whole: NDArray[Any] = np.rint(grey) if rgb.dtype.kind in "ui" else grey
+    return whole.astype(rgb.dtype)
+
+
+def read_picture(path: Path, *, luminance: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Read a PNG or JPEG.
+
+    Returns
+    -------
+    data, notes
+        (Y, X) in the type of the file, and what was done to it.
+    """
+    from PIL import Image
+
+    with reading(path), Image.open(path) as picture:
+        picture.load()
+        mode = picture.mode
+        if mode == "1":
+            return np.asarray(picture).astype(np.uint8), ()
+        if mode == "LA":
+            return np.asarray(picture)[..., 0].copy(), ("The transparency (alpha) of the file was left out.",)
+        if mode in ("L", "I", "F") or mode.startswith("I;16"):
+            data = np.array(picture)
+            # Pillow hands some 16-bit PNG out as 32-bit integers.
+            fits = mode == "I" and data.min() >= 0 and data.max() <= 65535
+            return (data.astype(np.uint16) if fits else data.astype(data.dtype.newbyteorder("="))), ()
+        rgb = np.asarray(picture.convert("RGB"))
+    if not luminance:
+        grey = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
+        raise refuse_colour(path.name, grey=grey)
+    return luminance_of(rgb), ("The colours were added up to luminance (Rec. 601).",)

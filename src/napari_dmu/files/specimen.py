@@ -1,0 +1,197 @@
+"""Images of specimens: read with their axes, scale and units, and written so that others can read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from napari_dmu.errors import FileError
+from napari_dmu.files.calibration import PIXEL
+from napari_dmu.files.ome import write_stack
+from napari_dmu.files.pages import PlaneReader, reading
+from napari_dmu.files.pictures import is_picture, read_picture
+from napari_dmu.files.tiff import calibrate, names_of, open_tiff
+
+_MAGIC_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OTHERS = (
+    (b"ZISRAWFILE", "a Zeiss CZI file"),
+    (b"\x70\0\0\0", "a Leica LIF file"),
+    (b"\xda\xce\xbe\x0a", "a Nikon ND2 file"),
+    (b"\x89HDF", "an HDF5 file (Imaris or ilastik)"),
+    (b"\x89PNG", "a PNG picture with another name"),
+    (b"\xff\xd8\xff", "a JPEG picture with another name"),
+    (b"PK\x03\x04", "a ZIP archive"),
+)
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """An image as it comes out of a file.
+
+    Attributes
+    ----------
+    data
+        (..., Y, X) numpy, or dask with one plane a chunk.
+    axes
+        Lower-case names, one an axis: ``"t"``, ``"z"``, ``"c"``, ``"plane"``, ..., ending with ``"y"``, ``"x"``.
+    scale, translate
+        Step and origin of each axis in its unit.
+    units
+        ``"micrometer"``, ``"second"``, ``"pixel"``, or any other name that pint knows.
+    name
+        Of the file, without its extension.
+    labels
+        True where the file says that it holds instance labels.
+    notes
+        Sentences on what was left out or changed in reading.
+    """
+
+    data: Any
+    axes: tuple[str, ...]
+    scale: tuple[float, ...]
+    translate: tuple[float, ...]
+    units: tuple[str, ...]
+    name: str
+    labels: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def _stem(path: Path) -> str:
+    name = path.name
+    for suffix in (".ome.tiff", ".ome.tif"):
+        if name.lower().endswith(suffix):
+            return name[: -len(suffix)] or name
+    return path.stem
+
+
+def _fits(note: dict[str, Any] | None, shape: Sequence[int]) -> bool:
+    """True where our comment speaks of the pixels that are in the file, not of those before an edit."""
+    if note is None:
+        return False
+    try:
+        true, rank = [int(n) for n in note["shape"]], len(note["axes"])
+        per_axis = all(len(note[key]) == rank for key in ("shape", "scale", "translate", "units"))
+    except (KeyError, TypeError, ValueError):
+        return False
+    same_size = int(np.prod(true, dtype=np.int64)) == int(np.prod(list(shape), dtype=np.int64))
+    return per_axis and same_size and true[-2:] == [int(n) for n in shape[-2:]]
+
+
+def _read_tiff(path: Path, luminance: bool) -> tuple[Specimen, dict[str, Any] | None]:
+    data, letters, notes, (steps, note) = open_tiff(path, luminance)
+    if _fits(note, data.shape):
+        said = cast(dict[str, Any], note)
+        shape = tuple(int(n) for n in said["shape"])
+        axes = tuple(str(a) for a in said["axes"])
+        scale, translate = (tuple(float(v) for v in said[key]) for key in ("scale", "translate"))
+        units = tuple(str(u) for u in said["units"])
+        if isinstance(data, PlaneReader):
+            data.shape, data.ndim = shape, len(shape)
+        else:
+            data = data.reshape(shape)
+    else:
+        axes = names_of(letters)
+        scale, units = calibrate(axes, steps)
+        translate = (0.0,) * len(axes)
+        said = {}
+    if isinstance(data, PlaneReader):
+        data = data.as_dask()
+    labels = said.get("kind") == "labels"
+    return Specimen(data, axes, scale, translate, units, _stem(path), labels, tuple(notes)), note
+
+
+def _check_path(path: Path) -> bytes:
+    """The first bytes of a file that is there and has any."""
+    if not path.exists():
+        raise FileError(f"'{path}' does not exist: check the name and the folder.")
+    if path.is_dir():
+        raise FileError(f"'{path}' is a folder, not an image: choose a TIFF file in it.")
+    with reading(path), path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        raise FileError(f"'{path.name}' is empty (0 bytes): get a fresh copy.")
+    return head
+
+
+def read_with_note(path: str | os.PathLike[str], *, luminance: bool = False) -> tuple[Specimen, dict[str, Any] | None]:
+    """A specimen and our JSON comment in its file, where there is one; see `read_specimen`."""
+    where = Path(path)
+    head = _check_path(where)
+    if head.startswith(_MAGIC_TIFF):
+        return _read_tiff(where, luminance)
+    if is_picture(where, head):
+        data, notes = read_picture(where, luminance=luminance)
+        return Specimen(data, ("y", "x"), (1.0, 1.0), (0.0, 0.0), (PIXEL, PIXEL), where.stem, False, notes), None
+    what = next((kind for magic, kind in _OTHERS if head.startswith(magic)), "no TIFF file")
+    raise FileError(f"'{where.name}' is {what} and cannot be read: save it as TIFF or OME-TIFF, for instance in Fiji.")
+
+
+def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> Specimen:
+    """Read an image with its axes, scale and units.
+
+    Parameters
+    ----------
+    path
+        TIFF, ImageJ TIFF, OME-TIFF (of a pyramid its full resolution), or a grey PNG or JPEG.
+    luminance
+        Turn colour images into luminance (Rec. 601 weights) where they would be refused otherwise.
+
+    Returns
+    -------
+    Specimen
+        Values, type and bit depth unchanged, except that MINISWHITE is inverted and 1-bit becomes 0 and 1. Stacks
+        above 64 MB are dask arrays that read one plane at a time.
+
+    Raises
+    ------
+    FileError
+        The file is missing, damaged or of another kind.
+    SpecimenError
+        The file is in colour, or holds what is no image.
+    """
+    return read_with_note(path, luminance=luminance)[0]
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    array: Any,
+    *,
+    axes: Sequence[str],
+    scale: Sequence[float],
+    units: Sequence[str],
+    translate: Sequence[float] | None = None,
+    labels: bool = False,
+    uuid: str | None = None,
+) -> None:
+    """Write an image as an OME-TIFF that `read_specimen`, Fiji and napari read back; whole or not at all.
+
+    Parameters
+    ----------
+    path
+        Ends with ``.ome.tif``, ``.ome.tiff``, ``.tif`` or ``.tiff``.
+    array
+        (..., Y, X), numpy or dask (written plane by plane). bool is stored as uint8, float16 as float32 and
+        64-bit integers as 32-bit ones where the values fit.
+    axes, scale, units, translate
+        One entry an axis; `axes` ends with ``"y"``, ``"x"``.
+    labels
+        Say in the file that these are instance labels.
+    uuid
+        ``"urn:uuid:…"`` of the file, where the same call must give the same bytes; random otherwise.
+
+    Raises
+    ------
+    FileError
+        The name, the type or the layout cannot be written, or the disk refused.
+    """
+    image = array if hasattr(array, "shape") and hasattr(array, "dtype") else np.asarray(array)
+    if labels and np.dtype(image.dtype).kind not in "uib":
+        raise FileError(f"'{Path(path).name}' cannot hold labels of type {image.dtype}: give integers.")
+    origin = (0.0,) * len(image.shape) if translate is None else tuple(translate)
+    kind = "labels" if labels else "image"
+    write_stack(path, image, axes=axes, scale=scale, units=units, translate=origin, kind=kind, uuid=uuid)

@@ -1,0 +1,247 @@
+"""Images come back from a file as they went in, with their axes, scale and units."""
+
+import itertools
+import pickle
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_dmu.errors import FileError, SpecimenError
+from napari_dmu.files import read_specimen, tiff, write_image
+from napari_dmu.files.ome import fold_axes
+
+UNITS = st.sampled_from(["micrometer", "second", "pixel", "nanometer"])
+NAMES = ("t", "z", "c", "plane", "pattern", "position")
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> dict:
+    leading = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=5))
+    axes = (*leading, "y", "x")
+    shape = (*(draw(st.integers(1, 3)) for _ in leading), draw(st.integers(1, 9)), draw(st.integers(1, 9)))
+    dtype = draw(st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    array = (rng.random(shape) * 100).astype(dtype)
+    sizes = st.floats(1e-3, 1e3)
+    return {
+        "array": array,
+        "axes": axes,
+        "scale": tuple(draw(sizes) for _ in axes),
+        "units": tuple(draw(UNITS) for _ in axes),
+        "translate": tuple(draw(st.floats(-1e3, 1e3)) for _ in axes),
+    }
+
+
+@given(stacks(), st.sampled_from([".tif", ".ome.tif", ".ome.tiff", ".TIF"]))
+def test_round_trip(stack: dict, suffix: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"some thing µ{suffix}"
+        write_image(path, **stack)
+        back = read_specimen(path)
+    np.testing.assert_array_equal(back.data, stack["array"])
+    assert back.data.dtype == stack["array"].dtype
+    assert (back.axes, back.scale, back.units, back.translate) == tuple(
+        stack[key] for key in ("axes", "scale", "units", "translate")
+    )
+    assert back.name == "some thing µ"
+    assert not back.labels
+    assert back.notes == ()
+
+
+def test_every_order_of_axes_can_be_folded() -> None:
+    for rank in range(len(NAMES) + 1):
+        for leading in itertools.permutations(NAMES, rank):
+            shape = (*range(2, 2 + rank), 5, 4)
+            letters, folded, members = fold_axes((*leading, "y", "x"), shape)
+            assert len(set(letters)) == len(letters) == len(folded)
+            assert set(letters) <= set("TZCYX")
+            assert np.prod(folded) == np.prod(shape)
+            assert tuple(name for group in members for name in group) == leading
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored"),
+    [("?", "u1"), ("f2", "f4"), ("i8", "i4"), ("u8", "u4")],
+    ids=lambda v: str(v).strip("?") or "bool",
+)
+def test_types_that_tiff_lacks(tmp_path: Path, dtype: str, stored: str) -> None:
+    array = np.arange(12).reshape(3, 4).astype(dtype)
+    write_image(tmp_path / "a.tif", array, axes="yx", scale=(1, 1), units=("pixel", "pixel"), labels=dtype != "f2")
+    back = read_specimen(tmp_path / "a.tif")
+    assert back.data.dtype == stored
+    assert back.labels == (dtype != "f2")
+    np.testing.assert_array_equal(back.data, array)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "axes", "match"),
+    [
+        ("a.png", np.zeros((3, 3)), "yx", "no name of a TIFF"),
+        ("a", np.zeros((3, 3)), "yx", "no name of a TIFF"),
+        ("a.tif", np.zeros((3, 3), complex), "yx", "complex128"),
+        ("a.tif", np.zeros((0, 3)), "yx", "empty"),
+        ("a.tif", np.zeros((3, 3)), "xy", "end with y, x"),
+        ("a.tif", np.zeros((2, 3, 3)), "yx", "3 axes"),
+        ("a.tif", np.full((3, 3), 2**40), "yx", "cannot hold values beyond"),
+    ],
+)
+def test_what_cannot_be_written(tmp_path: Path, name: str, array: np.ndarray, axes: str, match: str) -> None:
+    with pytest.raises(FileError, match=match):
+        write_image(tmp_path / name, array, axes=axes, scale=(1,) * len(axes), units=("pixel",) * len(axes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_programs_see_a_calibrated_hyperstack(tmp_path: Path) -> None:
+    write_image(
+        tmp_path / "a.tif", np.zeros((3, 2, 8, 9), "u2"), axes="tzyx", scale=(60, 2000, 0.65, 0.65),
+        units=("second", "nanometer", "micrometer", "micrometer"),
+    )  # fmt: skip
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.series[0].axes == "TZYX"
+        xml = tif.ome_metadata
+        assert tif.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+    pixels = tifffile.xml2dict(xml)["OME"]["Image"]["Pixels"]
+    assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeZ"], pixels["TimeIncrement"]) == (0.65, 2.0, 60.0)
+
+
+def test_big_stacks_are_read_plane_by_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "LAZY_BYTES", 1000)
+    full = np.random.default_rng(0).integers(0, 999, (4, 3, 20, 30)).astype("u2")
+    for name, write in {
+        "ours.tif": lambda p: write_image(p, full, axes="tcyx", scale=(1,) * 4, units=("pixel",) * 4),
+        "imagej.tif": lambda p: tifffile.imwrite(p, full, imagej=True, metadata={"axes": "TCYX"}),
+        "plain.tif": lambda p: tifffile.imwrite(p, full.reshape(12, 20, 30), metadata=None),
+        "deflate.tif": lambda p: tifffile.imwrite(
+            p, full, compression="zlib", photometric="minisblack", metadata={"axes": "TCYX"}
+        ),
+        "big-endian.tif": lambda p: tifffile.imwrite(
+            p, full, byteorder=">", photometric="minisblack", metadata={"axes": "TCYX"}
+        ),
+    }.items():
+        write(tmp_path / name)
+        lazy = read_specimen(tmp_path / name).data
+        expected = full.reshape(lazy.shape)
+        assert lazy.dtype == full.dtype
+        assert lazy.chunks[-2:] == ((20,), (30,))
+        assert lazy.numblocks == (*lazy.shape[:-2], 1, 1)
+        np.testing.assert_array_equal(lazy.compute(scheduler="synchronous"), expected)
+        np.testing.assert_array_equal(lazy[1:, ..., ::2, 5].compute(), expected[1:, ..., ::2, 5])
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazy))[-1].compute(), expected[-1])
+
+
+def test_a_plane_of_a_big_file_needs_no_more_than_that_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "big.tif"
+    tifffile.imwrite(path, shape=(40, 1024, 1024), dtype="u2", compression="zlib", metadata={"axes": "ZYX"},
+                     data=(np.full((1024, 1024), i, "u2") for i in range(40)))  # fmt: skip
+    read: list[int] = []
+    original = tifffile.TiffPage.asarray
+    monkeypatch.setattr(
+        tifffile.TiffPage, "asarray", lambda page, **k: (read.append(page.index), original(page, **k))[1]
+    )
+    stack = read_specimen(path)
+    assert stack.data.shape == (40, 1024, 1024)
+    assert not read
+    assert (stack.data[7].compute() == 7).all()
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize("limit", [1000, 10**9])
+@pytest.mark.parametrize("how", [{"imagej": True}, {}, {"ome": True}, {"compression": "zlib"}], ids=str)
+def test_a_stack_that_was_cut_gives_no_fewer_planes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict, limit: int
+) -> None:
+    monkeypatch.setattr(tiff, "LAZY_BYTES", limit)
+    path = tmp_path / "a.tif"
+    noise = np.random.default_rng(0).integers(0, 65535, (6, 40, 40)).astype("u2")
+    tifffile.imwrite(path, noise, metadata={"axes": "ZYX"}, **how)
+    whole = path.read_bytes()
+    for part in (0.95, 0.6, 0.3):
+        path.write_bytes(whole[: int(part * len(whole))])
+        with pytest.raises(FileError, match=r"cut short|damaged|lacks"):
+            read_specimen(path)
+
+
+def test_a_big_file_that_was_cut_or_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "LAZY_BYTES", 1000)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((6, 40, 40), "u2"), imagej=True, metadata={"axes": "ZYX"})
+    lazy = read_specimen(path).data
+    path.write_bytes(path.read_bytes()[:-4000])
+    with pytest.raises(FileError, match="has changed"):
+        lazy.compute(scheduler="synchronous")
+    with pytest.raises(FileError, match=r"cut short|damaged"):
+        read_specimen(path)
+
+
+@pytest.mark.parametrize("cut", [9, 60, 300, 2000, 5000])
+def test_half_a_file_is_a_sentence(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "a.tif"
+    noise = np.random.default_rng(0).integers(0, 65535, (3, 40, 40)).astype("u2")
+    write_image(path, noise, axes="zyx", scale=(1,) * 3, units=("pixel",) * 3)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(FileError, match=r"^'a\.tif' [^\n]*\.$"):
+        read_specimen(path)
+
+
+def test_colour_and_alpha(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (4, 12, 10, 3)).astype("u1")
+    tifffile.imwrite(tmp_path / "rgb.tif", rgb, photometric="rgb", metadata={"axes": "TYXS"})
+    with pytest.raises(SpecimenError, match="luminance=True"):
+        read_specimen(tmp_path / "rgb.tif")
+    grey = read_specimen(tmp_path / "rgb.tif", luminance=True)
+    assert grey.axes == ("t", "y", "x")
+    np.testing.assert_array_equal(grey.data, np.rint(rgb @ np.array([0.299, 0.587, 0.114])).astype("u1"))
+    tifffile.imwrite(tmp_path / "a.tif", rgb[0, ..., :2], photometric="minisblack", extrasamples=["unassalpha"])
+    alpha = read_specimen(tmp_path / "a.tif")
+    np.testing.assert_array_equal(alpha.data, rgb[0, ..., 0])
+    assert "alpha" in alpha.notes[0]
+
+
+def test_pages_of_different_size_give_the_first_and_a_note(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        tif.write(np.ones((9, 8), "u2"), metadata=None)
+        tif.write(np.ones((4, 4), "u1"), metadata=None)
+    image = read_specimen(tmp_path / "a.tif")
+    assert image.data.shape == (9, 8)
+    assert "2 images" in image.notes[0]
+
+
+@pytest.mark.parametrize(("dtype", "top"), [("u1", 255), ("u2", 65535)])
+def test_white_is_zero_is_inverted(tmp_path: Path, dtype: str, top: int) -> None:
+    array = np.arange(20).reshape(4, 5).astype(dtype)
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="miniswhite")
+    np.testing.assert_array_equal(read_specimen(tmp_path / "a.tif").data, top - array)
+
+
+def test_unknown_axes_are_planes_not_time(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 8, 8), "u1"), photometric="minisblack")
+    assert read_specimen(tmp_path / "a.tif").axes == ("plane0", "plane1", "y", "x")
+
+
+def test_our_comment_does_not_outlive_an_edit(tmp_path: Path) -> None:
+    write_image(
+        tmp_path / "a.tif", np.zeros((2, 8, 8), "u1"), axes=("pattern", "y", "x"), scale=(1, 5, 5), units=("pixel",) * 3
+    )
+    xml = tifffile.tiffcomment(tmp_path / "a.tif")
+    xml = xml.replace('SizeX="8" SizeY="8" SizeC="2"', 'SizeX="7" SizeY="8" SizeC="2"')
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((2, 8, 7), "u1"), description=xml.encode(), metadata=None)
+    assert read_specimen(tmp_path / "b.tif").data.shape[-1] == 7
+
+
+def test_missing_folder_and_16_bit_png(tmp_path: Path) -> None:
+    from PIL import Image
+
+    with pytest.raises(FileError, match="does not exist"):
+        read_specimen(tmp_path / "none.tif")
+    with pytest.raises(FileError, match="is a folder"):
+        read_specimen(tmp_path)
+    array = np.arange(0, 60000, 1000, dtype="u2").reshape(6, 10)
+    Image.fromarray(array).save(tmp_path / "a.png")
+    back = read_specimen(tmp_path / "a.png").data
+    assert back.dtype == "u2"
+    np.testing.assert_array_equal(back, array)
