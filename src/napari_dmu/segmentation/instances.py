@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
 from napari_dmu.segmentation.settings import InstanceSettings
@@ -16,8 +15,8 @@ def instances(
 ) -> NDArray[np.int32]:
     """Marker-controlled watershed on the distance map, within the foreground.
 
-    Markers are the maxima of the smoothed distance that rise by ``prominence`` above every saddle, so that
-    every connected piece of foreground gets one at least. Deterministic.
+    The markers are the connected cores in which the smoothed distance exceeds ``core``; a piece of foreground
+    without a core is a cell of its own. Deterministic.
 
     Parameters
     ----------
@@ -35,11 +34,13 @@ def instances(
     if not mask.any():
         return np.zeros(mask.shape, dtype=np.int32)
     smooth = ndimage.gaussian_filter(np.asarray(distance, dtype=np.float32), settings.smoothing)
-    # Outside the mask the map falls well below every maximum, so each piece of foreground has its own.
-    relief = np.where(mask, np.maximum(smooth, 0.0) + 1.0, 0.0)
-    markers, _ = ndimage.label(h_maxima(relief, settings.prominence), structure=np.ones((3, 3)))
-    labels = watershed(-relief, markers=markers, mask=mask)
-    return drop_small(labels, settings.min_area)
+    markers, cores = ndimage.label(mask & (smooth > settings.core), structure=np.ones((3, 3)))
+    pieces, count = ndimage.label(mask)
+    has_core = np.zeros(count + 1, dtype=bool)
+    has_core[pieces[markers > 0]] = True
+    lone = mask & ~has_core[pieces]
+    markers[lone] = pieces[lone] + cores
+    return drop_small(watershed(-smooth, markers=markers, mask=mask), settings.min_area)
 
 
 def drop_small(labels: NDArray[np.integer], min_area: int) -> NDArray[np.int32]:
@@ -47,7 +48,13 @@ def drop_small(labels: NDArray[np.integer], min_area: int) -> NDArray[np.int32]:
     areas = np.bincount(labels.ravel())
     keep = areas >= min_area
     keep[0] = False
-    numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    # In scan order: by the first pixel of each cell.
+    first = np.full(areas.size, labels.size)
+    present, place = np.unique(labels, return_index=True)
+    first[present] = place
+    order = np.argsort(np.where(keep, first, labels.size), kind="stable")
+    numbers = np.zeros(areas.size, dtype=np.int32)
+    numbers[order[: int(keep.sum())]] = np.arange(1, int(keep.sum()) + 1)
     return np.asarray(numbers[labels], dtype=np.int32)
 
 

@@ -27,6 +27,6 @@ class InstanceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     foreground: float = Field(default=0.5, gt=0, lt=1, description="Probability above which a pixel is in a cell")
-    prominence: float = Field(default=0.1, gt=0, lt=1, description="Depth of the saddle that parts two cells")
+    core: float = Field(default=0.55, gt=0, lt=1, description="Normalised distance above which a cell has its core")
     smoothing: float = Field(default=1.0, ge=0, le=10, description="Smoothing of the distance map σ (pixels)")
     min_area: int = Field(default=25, ge=1, description="Smallest cell (pixels)")

@@ -31,13 +31,15 @@ from napari_dmu.training.stages import (
     head_step,
     one_cycle,
 )
-from napari_dmu.training.validation import score
+from napari_dmu.training.validation import choose_instances, score
 from napari_dmu.zoo.header import Provenance, Scores, SetHeader
 from napari_dmu.zoo.pattern_set import PatternSet, write_set
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 120.0
+# Training images per source on which the instance settings are chosen.
+CHOICE_IMAGES = 16
 Report = Callable[[int, int, str], None]
 
 
@@ -256,13 +258,14 @@ def _finish(
     """Write the set, score what was written on all validation images, and write the card with the scores."""
     recipe = session.recipe
     mean, largest = dose(torch.from_numpy(patterns))
+    session.report(session.total, session.total, "validation")
     header = SetHeader(
         name=recipe.name,
         family=recipe.family,
         acquisition=recipe.acquisition,
         decoder=recipe.decoder,
         head=recipe.head.shape if recipe.head else None,
-        instances=InstanceSettings(),
+        instances=_instances(session, patterns, decoder, head) if head else InstanceSettings(),
         dose_mean=mean,
         dose_max=largest,
         provenance=Provenance(
@@ -283,7 +286,6 @@ def _finish(
             curve=session.curve,
         ),
     )
-    session.report(session.total, session.total, "validation")
     written = write_set(out, header, patterns, decoder, head).to(session.device)
     scores = _final_scores(session, written)
     complete = header.model_copy(update={"scores": scores})
@@ -291,6 +293,13 @@ def _finish(
     for leftover in out.parent.glob(session.checkpoint.name + "*"):
         leftover.unlink()
     return written
+
+
+def _instances(session: _Session, patterns: Patterns, decoder: Decoder, head: SegmentationHead) -> InstanceSettings:
+    """Instance settings chosen on every n-th training image, the same number from each source."""
+    chosen = [e for group in session.training for e in group[:: max(1, len(group) // CHOICE_IMAGES)][:CHOICE_IMAGES]]
+    microscope = Microscope(torch.from_numpy(patterns).float().to(session.device), session.recipe.acquisition)
+    return choose_instances(chosen, microscope, decoder, session.recipe.acquisition, head)
 
 
 def _final_scores(session: _Session, written: PatternSet) -> dict[str, Scores]:

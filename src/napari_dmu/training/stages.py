@@ -86,9 +86,7 @@ class Draw:
         read = self.spread.read_noise[0] + (self.spread.read_noise[1] - self.spread.read_noise[0]) * draws[2]
         return torch.where(draws[0] < 0.5, own, photons), torch.where(draws[0] < 0.5, quiet, read)
 
-    def signal(
-        self, specimen: Tensor, microscope: Microscope, *, nominal: bool = False
-    ) -> tuple[Tensor, Tensor]:
+    def signal(self, specimen: Tensor, microscope: Microscope, *, nominal: bool = False) -> tuple[Tensor, Tensor]:
         """Noisy signal (N, T, y, x) of specimen (N, 1, Y, X) and its noise level (N, 1, 1, 1)."""
         photons, read = self.levels(specimen.shape[0], specimen.device, nominal=nominal)
         clean = microscope.forward(specimen[:, 0])
@@ -100,9 +98,7 @@ class Draw:
 
 
 @torch.no_grad()
-def fit_lifting(
-    decoder: Decoder, patterns: Tensor, sampler: CropSampler, draw: Draw, stage: ContentStage
-) -> None:
+def fit_lifting(decoder: Decoder, patterns: Tensor, sampler: CropSampler, draw: Draw, stage: ContentStage) -> None:
     """Closed-form lifting for the patterns as they are, from crops with nominal noise."""
     statistics = LiftingStatistics(decoder.lifting)
     microscope = Microscope(patterns, draw.acquisition)
