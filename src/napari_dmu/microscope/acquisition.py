@@ -169,8 +169,9 @@ class Acquisition(BaseModel):
         head_room = 6.0 * math.sqrt(self.excess_noise * full_scale + self.read_noise**2)
         top = full_scale + head_room
         if self.full_well is not None:
-            top = min(top, self.full_well)
-        return max(1.0, top / (self.max_count - self.offset))
+            top = min(top, self.full_well + 6.0 * self.read_noise)
+        # Half a count of room: what rounds to full scale would count as saturated.
+        return max(1.0, top / (self.max_count - 0.5 - self.offset))
 
     @property
     def dark_electrons(self) -> float:

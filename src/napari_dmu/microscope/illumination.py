@@ -66,7 +66,8 @@ def displaced(
     at_y = (cosine * y - sine * x + centre_y + shift_y).remainder(period)
     at_x = (sine * y + cosine * x + centre_x + shift_x).remainder(period)
     # Bicubic interpolation reaches two pixels; the period is wrapped that far so that it has no seam.
-    wrapped = functional.pad(illumination[None], (2, 2, 2, 2), mode="circular")
+    places = torch.arange(-2, period + 2, device=illumination.device) % period
+    wrapped = illumination[None, :, places][..., places]
     side = period + 4
     grid = torch.stack([(at_x + 2) * 2 / (side - 1) - 1, (at_y + 2) * 2 / (side - 1) - 1], dim=-1)
     sampled: Tensor = functional.grid_sample(wrapped, grid[None], mode="bicubic", align_corners=True)
