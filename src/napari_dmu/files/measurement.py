@@ -1,4 +1,4 @@
-"""Measurements as OME-TIFF: a normal stack for other programs, and enough to reconstruct for this one."""
+"""Measurements as OME-TIFF or OME-Zarr: a normal stack for other programs, and enough to reconstruct for this one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from napari_dmu.errors import FileError
 from napari_dmu.files.ome import SCHEMA_VERSION as NOTE_VERSION
 from napari_dmu.files.ome import write_stack
 from napari_dmu.files.specimen import read_with_note
+from napari_dmu.files.zarr_measurement import is_zarr_name, write_zarr
 from napari_dmu.microscope.measurement import SCHEMA_VERSION, Measurement, MeasurementInfo
 
 
@@ -21,7 +22,7 @@ def write_measurement(path: str | os.PathLike[str], m: Measurement) -> None:
     Parameters
     ----------
     path
-        Ends with ``.ome.tif``, ``.ome.tiff``, ``.tif`` or ``.tiff``.
+        Ends with ``.ome.tif``, ``.ome.tiff``, ``.tif`` or ``.tiff``, or with ``.ome.zarr`` or ``.zarr``.
     m
         (..., T, y, x) counts and what is needed to invert them. In the OME metadata the exposures are channels and the
         pixel size is that of the detector pixel at the specimen.
@@ -36,7 +37,8 @@ def write_measurement(path: str | os.PathLike[str], m: Measurement) -> None:
         raise FileError(f"'{name}' cannot be written: a measurement holds whole counts along {', '.join(m.axes)}.")
     if m.data.shape[-3] != info.acquisition.exposures:
         raise FileError(f"'{name}' cannot be written: {info.acquisition.exposures} exposures were announced.")
-    write_stack(
+    write = write_zarr if is_zarr_name(path) else write_stack
+    write(
         path,
         m.data,
         axes=m.axes,
@@ -49,17 +51,18 @@ def write_measurement(path: str | os.PathLike[str], m: Measurement) -> None:
 
 
 def read_measurement(path: str | os.PathLike[str]) -> Measurement:
-    """Read a measurement that `write_measurement` wrote.
+    """Read a measurement that `write_measurement` wrote, or the frames of a camera.
 
     Parameters
     ----------
     path
-        The file; it alone is enough to reconstruct.
+        An OME-TIFF or OME-Zarr, which alone is enough to reconstruct, or the YAML file of a camera run; see
+        `napari_dmu.files.camera.read_camera`.
 
     Returns
     -------
     Measurement
-        Its data are a dask array above 64 MB.
+        Its data are a dask array above 64 MB and of an OME-Zarr.
 
     Raises
     ------
@@ -67,6 +70,10 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         The file is missing, damaged, no measurement, or of a newer napari-dmu.
     """
     name = Path(path).name
+    if name.lower().endswith((".yaml", ".yml")):
+        from napari_dmu.files.camera import read_camera
+
+        return read_camera(path)
     stack, note = read_with_note(path, luminance=True)
     if note is None or not isinstance(note.get("measurement"), dict):
         raise FileError(f"'{name}' is no napari-dmu measurement: make one with 'simulate' first.")

@@ -16,6 +16,7 @@ from napari_dmu.files.ome import write_stack
 from napari_dmu.files.pages import PlaneReader, reading
 from napari_dmu.files.pictures import is_picture, read_picture
 from napari_dmu.files.tiff import calibrate, names_of, open_tiff
+from napari_dmu.files.zarr_measurement import is_zarr, is_zarr_name, read_zarr, write_zarr
 
 _MAGIC_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHERS = (
@@ -121,6 +122,8 @@ def _check_path(path: Path) -> bytes:
 def read_with_note(path: str | os.PathLike[str], *, luminance: bool = False) -> tuple[Specimen, dict[str, Any] | None]:
     """A specimen and our JSON comment in its file, where there is one; see `read_specimen`."""
     where = Path(path)
+    if is_zarr(where):
+        return read_zarr(where)
     head = _check_path(where)
     if head.startswith(_MAGIC_TIFF):
         return _read_tiff(where, luminance)
@@ -137,7 +140,7 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
     Parameters
     ----------
     path
-        TIFF, ImageJ TIFF, OME-TIFF (of a pyramid its full resolution), or a grey PNG or JPEG.
+        TIFF, ImageJ TIFF, OME-TIFF or OME-Zarr (of a pyramid its full resolution), or a grey PNG or JPEG.
     luminance
         Turn colour images into luminance (Rec. 601 weights) where they would be refused otherwise.
 
@@ -145,7 +148,7 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
     -------
     Specimen
         Values, type and bit depth unchanged, except that MINISWHITE is inverted and 1-bit becomes 0 and 1. Stacks
-        above 64 MB are dask arrays that read one plane at a time.
+        above 64 MB, and all of OME-Zarr, are dask arrays that read one plane at a time.
 
     Raises
     ------
@@ -168,12 +171,12 @@ def write_image(
     labels: bool = False,
     uuid: str | None = None,
 ) -> None:
-    """Write an image as an OME-TIFF that `read_specimen`, Fiji and napari read back; whole or not at all.
+    """Write an image as an OME-TIFF (or OME-Zarr) that `read_specimen`, Fiji and napari read back; whole or not at all.
 
     Parameters
     ----------
     path
-        Ends with ``.ome.tif``, ``.ome.tiff``, ``.tif`` or ``.tiff``.
+        Ends with ``.ome.tif``, ``.ome.tiff``, ``.tif`` or ``.tiff``, or with ``.ome.zarr`` or ``.zarr``.
     array
         (..., Y, X), numpy or dask (written plane by plane). bool is stored as uint8, float16 as float32 and
         64-bit integers as 32-bit ones where the values fit.
@@ -182,7 +185,7 @@ def write_image(
     labels
         Say in the file that these are instance labels.
     uuid
-        ``"urn:uuid:…"`` of the file, where the same call must give the same bytes; random otherwise.
+        ``"urn:uuid:…"`` of a TIFF file, where the same call must give the same bytes; random otherwise.
 
     Raises
     ------
@@ -194,4 +197,7 @@ def write_image(
         raise FileError(f"'{Path(path).name}' cannot hold labels of type {image.dtype}: give integers.")
     origin = (0.0,) * len(image.shape) if translate is None else tuple(translate)
     kind = "labels" if labels else "image"
+    if is_zarr_name(path):
+        write_zarr(path, image, axes=axes, scale=scale, units=units, translate=origin, kind=kind)
+        return
     write_stack(path, image, axes=axes, scale=scale, units=units, translate=origin, kind=kind, uuid=uuid)

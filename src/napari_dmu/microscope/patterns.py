@@ -44,9 +44,10 @@ def walsh_matrix(order: int) -> NDArray[np.int8]:
 
 
 def hadamard_patterns(exposures: int, period: int) -> Patterns:
-    """Two-dimensional Walsh patterns, lowest total sequency first, as 0/1: (T, P, P).
+    """Two-dimensional Walsh patterns, lowest sequency first, as 0/1: (T, P, P).
 
-    The first one is the uniform pattern. Ties in total sequency go to the more isotropic function.
+    The first one is the uniform pattern. The larger of the two sequencies counts, then their sum, so that T = n²
+    patterns resolve n × n blocks of the period, in both directions alike.
     """
     walsh = walsh_matrix(period)
     if exposures > period**2:
@@ -88,6 +89,8 @@ def make_patterns(family: str, *, exposures: int, period: int, bin: int, seed: i
         return hadamard_patterns(exposures, period)
     if family == "raster":
         return raster_patterns(exposures, period, bin=bin)
+    if family == "custom":
+        raise SettingsError("Custom patterns come from files: read them with napari_dmu.files.patterns.read_patterns.")
     raise SettingsError(
         f"There is no recipe for {family!r} patterns: choose plain, random, hadamard or raster, "
         "or load a pattern set for learned ones."

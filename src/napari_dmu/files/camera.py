@@ -1,0 +1,183 @@
+"""The frames of a real camera as a measurement: TIFF files and a small YAML file that says how they were taken."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dmu._version import __version__
+from napari_dmu.errors import FileError, PatternSetError, SettingsError
+from napari_dmu.files.calibration import MICROMETER, PIXEL, SECOND
+from napari_dmu.files.camera_run import CameraRun, read_run
+from napari_dmu.files.frames import Corrections, FrameStack, corrections_of, open_frames
+from napari_dmu.microscope.acquisition import Acquisition, Registration
+from napari_dmu.microscope.checking import checked_update
+from napari_dmu.microscope.measurement import Measurement, MeasurementInfo
+
+if TYPE_CHECKING:
+    from napari_dmu.zoo.registry import SetSummary
+
+# The brightest bins (this percentile, summed over the exposures) count as fully fluorescent where photons are "auto".
+BRIGHT_PERCENTILE = 99.9
+
+
+def read_camera(path: str | os.PathLike[str]) -> Measurement:
+    """Read the frames of a camera run as a measurement that `reconstruct` takes like a simulated one.
+
+    Without corrections the data are the camera's counts, of ``camera_bin``² pixels each. With a dark frame, a flat
+    field or resampling they are corrected counts in sixteenths of a camera count on a new offset, so that rounding
+    them adds nothing and noise below the dark level is not cut off; gain and offset in the measurement say so, and
+    its gain turns them into electrons as before. The intensity range is (0, 1): the reconstruction is in units of
+    the density that sends ``photons``.
+
+    Parameters
+    ----------
+    path
+        The YAML file; see `CameraRun`.
+
+    Returns
+    -------
+    Measurement
+        In memory, frame by frame read from the files.
+
+    Raises
+    ------
+    FileError
+        A file is missing, or frames do not fit together.
+    SettingsError
+        A setting is missing, unknown or does not fit the frames.
+    PatternSetError
+        The pattern set is not installed.
+    """
+    where = Path(path)
+    run = read_run(where)
+    summary = _summary(run)
+    acquisition = summary.header.acquisition
+    if run.align == "resample" and run.camera_bin == 1:
+        raise SettingsError(
+            "Frames can be resampled only where a camera pixel is finer than a bin: use a camera_bin of 2 or more, or "
+            "align: record."
+        )
+    stack = open_frames(where.parent, run.frames)
+    planes = _plane_count(run, stack, acquisition.exposures)
+    corrections = corrections_of(run, where.parent, stack, acquisition.bin)
+    data, saturated = _counts(run, stack, planes, acquisition.exposures, corrections)
+    camera = _camera(run, acquisition, corrections)
+    if run.photons is None:
+        photons = _estimate_photons(data, camera, summary.dose_mean)
+        camera = checked_update(camera, {"photons": photons})
+    step, unit = (1.0, PIXEL) if run.pixel_size is None else (run.pixel_size, MICROMETER)
+    axes: tuple[str, ...] = ("y", "x")
+    scale, units = (step, step), (unit, unit)
+    shape = data.shape[1:]
+    if run.planes is None:
+        data = data[0]
+    else:
+        axes = (run.planes.axis, *axes)
+        known = SECOND if run.planes.axis == "t" else MICROMETER
+        scale = (run.planes.step or 1.0, *scale)  # type: ignore[assignment]
+        units = (known if run.planes.step else PIXEL, *units)  # type: ignore[assignment]
+    info = MeasurementInfo(
+        acquisition=camera, set_name=summary.name, family=summary.family, ratio=summary.ratio,
+        set_hash=summary.header.tensors_sha256,
+        field=(shape[-2] * acquisition.bin, shape[-1] * acquisition.bin),
+        intensity_range=(0.0, 1.0), axes=axes, scale=scale, translate=(0.0,) * len(axes), units=units,
+        dtype="float32", saturated=saturated, version=__version__,
+    )  # fmt: skip
+    return Measurement(data, info)
+
+
+def _summary(run: CameraRun) -> SetSummary:
+    """The header of the pattern set that was on the DMD."""
+    from napari_dmu.zoo.registry import available_sets
+
+    sets = available_sets()
+    wanted = f"×{run.ratio:g} {run.set}, {run.family}"
+    for one in sets:
+        if (one.name, one.family, one.ratio) == (run.set, run.family, run.ratio):
+            if run.set_hash is not None and run.set_hash != one.header.tensors_sha256:
+                raise PatternSetError(
+                    f"The pattern set {wanted} is installed in another version than the frames were taken with: "
+                    "install the one of that set_hash."
+                )
+            return one
+    there = ", ".join(one.label for one in sets) or "none"
+    raise PatternSetError(f"There is no pattern set {wanted}: choose one of these: {there}.")
+
+
+def _plane_count(run: CameraRun, stack: FrameStack, exposures: int) -> int:
+    count = len(stack)
+    if run.planes is None and count != exposures:
+        more = " (for a time series or z stack add 'planes')" if count > exposures and count % exposures == 0 else ""
+        raise FileError(
+            f"There are {count} frames and the pattern set has {exposures} exposures{more}: check 'frames'."
+        )
+    if count % exposures:
+        raise FileError(f"There are {count} frames, no multiple of the {exposures} exposures: check 'frames'.")
+    return count // exposures
+
+
+def _counts(
+    run: CameraRun, stack: FrameStack, planes: int, exposures: int, corrections: Corrections
+) -> tuple[NDArray[np.unsignedinteger], float]:
+    """(planes, T, y, x) counts as they are stored, and the fraction of samples with a saturated camera pixel."""
+    plane_first = run.planes is None or run.planes.order == "plane"
+    data: NDArray[np.unsignedinteger] | None = None
+    full = 0
+    for plane in range(planes):
+        for t in range(exposures):
+            index = plane * exposures + t if plane_first else t * planes + plane
+            counts, saturated = corrections.apply(stack[index], index)
+            if data is None:
+                data = np.empty((planes, exposures, *counts.shape), dtype=counts.dtype)
+            data[plane, t] = counts
+            full += saturated
+    assert data is not None
+    return data, full / data.size
+
+
+def _camera(run: CameraRun, acquisition: Acquisition, corrections: Corrections) -> Acquisition:
+    """The set's geometry and optics with the camera's light and detector, per detector pixel."""
+    pixels = run.camera_bin**2
+    dark = pixels * run.dark_current
+    # Rounding in every camera pixel, less what the stored gain already stands for.
+    variance = pixels * run.read_noise**2 + max(0.0, pixels * run.gain**2 - corrections.gain**2) / 12
+    if run.dark_frame is not None:  # its mean is subtracted, its noise stays
+        variance += dark * run.exposure_time * run.excess_noise
+        dark = 0.0
+    return checked_update(
+        acquisition.model_copy(update={"full_well": None}),  # the set's; of the camera only full scale is known
+        {
+            "photons": run.photons,
+            "background": pixels * run.background,
+            "read_noise": math.sqrt(variance) if variance != run.read_noise**2 else run.read_noise,
+            "quantum_efficiency": run.quantum_efficiency,
+            "excess_noise": run.excess_noise,
+            "dark_current": dark,
+            "exposure_time": run.exposure_time,
+            "gain": corrections.gain,
+            "offset": corrections.offset,
+            "bits": corrections.bits,
+            "registration": Registration() if run.align == "resample" else run.registration,
+        },
+    )
+
+
+def _estimate_photons(data: NDArray[np.unsignedinteger], camera: Acquisition, dose: float) -> float:
+    """Peak photons, if the brightest bins were evenly filled with density 1.
+
+    Summed over the exposures such a bin sends photons · d² · dose, with the mean dose of the patterns.
+    """
+    electrons = (data.astype(np.float64) - camera.offset) * camera.electrons_per_count - camera.dark_electrons
+    photons = (electrons / camera.quantum_efficiency - camera.background).sum(axis=1)
+    peak = float(np.percentile(photons, BRIGHT_PERCENTILE)) / (camera.bin**2 * dose)
+    if not peak > 0:
+        raise SettingsError(
+            "The frames are not brighter than the offset and background: check them, or give the photons as a number."
+        )
+    return peak

@@ -1,0 +1,246 @@
+"""Camera frames out of files, corrected and added up to detector pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dmu.errors import FileError, SettingsError, SpecimenError
+from napari_dmu.files.patterns import natural_key
+
+if TYPE_CHECKING:
+    from napari_dmu.files.camera_run import CameraRun, Orientation
+    from napari_dmu.microscope.acquisition import Registration
+
+# Corrected counts are stored in such fractions of a camera count: rounding them again then adds 1/256 of its variance.
+FRACTION = 16
+# Read noises of room below zero, and counts at least.
+_PEDESTAL = 10.0
+# A pixel of the flat field below this part of its mean sees too little light to be corrected.
+_DEAD = 0.05
+
+
+class FrameStack:
+    """Frames of several files one after the other; each is read when it is asked for."""
+
+    def __init__(self, stacks: Sequence[tuple[str, Any]]) -> None:
+        self._frames = [(name, data, index) for name, data in stacks for index in np.ndindex(*data.shape[:-2])]
+        self.shape: tuple[int, int] = (int(stacks[0][1].shape[-2]), int(stacks[0][1].shape[-1]))
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        _, data, index = self._frames[number]
+        return np.asarray(data[index])
+
+
+def _files(folder: Path, names: Sequence[str]) -> list[Path]:
+    files: list[Path] = []
+    for name in names:
+        if not any(sign in name for sign in "*?["):
+            files.append(folder / name)
+            continue
+        root = Path(name)
+        base, pattern = (Path(root.anchor), str(root.relative_to(root.anchor))) if root.anchor else (folder, name)
+        found = sorted((file for file in base.glob(pattern) if file.is_file()), key=natural_key)
+        if not found:
+            raise FileError(f"No file fits {name!r} in '{base}': check 'frames'.")
+        files += found
+    return files
+
+
+def open_frames(folder: Path, names: Sequence[str]) -> FrameStack:
+    """The frames of files and patterns of names, relative to a folder.
+
+    Raises
+    ------
+    FileError
+        A file is missing, or the frames differ in size or are no whole counts.
+    """
+    from napari_dmu.files.specimen import read_specimen
+
+    stacks: list[tuple[str, Any]] = []
+    for file in _files(folder, names):
+        try:
+            data = read_specimen(file).data
+        except SpecimenError as error:
+            raise FileError(
+                f"'{file.name}' holds colours or no image at all: save the camera's counts with one frame a page."
+            ) from error
+        if np.dtype(data.dtype).kind not in "ui":
+            raise FileError(f"'{file.name}' holds {data.dtype} values and no counts: save the camera's own frames.")
+        if stacks and data.shape[-2:] != stacks[0][1].shape[-2:]:
+            first = stacks[0]
+            raise FileError(
+                f"'{file.name}' has {data.shape[-2]} × {data.shape[-1]} pixels and '{first[0]}' has "
+                f"{first[1].shape[-2]} × {first[1].shape[-1]}: give frames of one size."
+            )
+        stacks.append((file.name, data))
+    return FrameStack(stacks)
+
+
+def _mean_frame(folder: Path, name: str, what: str, shape: tuple[int, int]) -> NDArray[np.float64]:
+    from napari_dmu.files.specimen import read_specimen
+
+    try:
+        data = read_specimen(folder / name).data
+    except SpecimenError as error:
+        raise FileError(f"The {what} '{name}' holds colours or no image at all: save it as grey TIFF.") from error
+    if tuple(data.shape[-2:]) != shape:
+        raise FileError(
+            f"The {what} '{name}' has {data.shape[-2]} × {data.shape[-1]} pixels and the frames have {shape[0]} × "
+            f"{shape[1]}: take it with the same part of the camera."
+        )
+    mean: NDArray[np.float64] = np.asarray(data, dtype=np.float64).reshape(-1, *shape).mean(axis=0)
+    if not np.isfinite(mean).all():
+        raise FileError(f"The {what} '{name}' has pixels that are NaN or infinite: save it again.")
+    return mean
+
+
+def oriented(frame: NDArray[Any], orientation: Orientation) -> NDArray[Any]:
+    """A frame flipped, then turned by quarter turns anticlockwise."""
+    if orientation.flip in ("vertical", "both"):
+        frame = frame[::-1]
+    if orientation.flip in ("horizontal", "both"):
+        frame = frame[:, ::-1]
+    return np.rot90(frame, orientation.rotate90)
+
+
+def _resampled(frame: NDArray[np.float64], registration: Registration, side: float) -> NDArray[np.float64]:
+    """A frame moved onto the patterns, by linear interpolation; ``side`` of a camera pixel in specimen pixels.
+
+    What lies at specimen pixel r is lit as position g(r) = scale·R·(r − centre) + centre + shift of the patterns is,
+    so it belongs to g(r). Values are kept (a density does not change when it is moved), not their sum.
+    """
+    from scipy.ndimage import affine_transform
+
+    angle = math.radians(registration.rotation)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    back = turn.T / registration.scale
+    centre = np.array(frame.shape) / 2  # in camera pixels, from the corner of the first one
+    shift = np.array(registration.shift) / side
+    offset = centre - back @ (centre + shift) + back @ np.array([0.5, 0.5]) - 0.5
+    moved: NDArray[np.float64] = affine_transform(frame, back, offset, order=1, mode="reflect")
+    return moved
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """From a camera frame to the counts that are stored, and what these mean.
+
+    Attributes
+    ----------
+    gain, offset, bits
+        Electrons per stored count, stored counts without light, and bits that hold them.
+    """
+
+    gain: float
+    offset: int
+    bits: int
+    run: CameraRun
+    side: float
+    dark: NDArray[np.float64] | float
+    flat: NDArray[np.float64] | float
+    exact: bool
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """Type of the stored counts."""
+        return np.uint16 if self.bits <= 16 else np.uint32
+
+    def _cropped(self, frame: NDArray[Any]) -> NDArray[Any]:
+        roi = self.run.roi
+        return frame if roi is None else frame[roi.y : roi.y + roi.height, roi.x : roi.x + roi.width]
+
+    def _blocks(self, frame: NDArray[Any]) -> NDArray[Any]:
+        b = self.run.camera_bin
+        return frame.reshape(frame.shape[0] // b, b, frame.shape[1] // b, b)
+
+    def apply(self, frame: NDArray[Any], number: int) -> tuple[NDArray[np.unsignedinteger], int]:
+        """Stored counts of a frame, and how many of them contain a saturated camera pixel.
+
+        Raises
+        ------
+        SettingsError
+            The frame has counts that its bit depth cannot have.
+        """
+        raw, top = self._cropped(frame), 2**self.run.bits - 1
+        low, high = int(raw.min()), int(raw.max())
+        if low < 0 or high > top:
+            raise SettingsError(
+                f"Frame {number} has counts from {low} to {high}, which is not possible with {self.run.bits} bits: "
+                "correct 'bits'."
+            )
+        turn = self.run.orientation
+        saturated = int(self._blocks(oriented(raw >= top, turn)).any(axis=(1, 3)).sum())
+        if self.exact:
+            counts = self._blocks(oriented(raw, turn)).sum(axis=(1, 3), dtype=np.uint64)
+            return counts.astype(self.dtype), saturated
+        light = oriented((raw - self.dark) / self.flat, turn)
+        if self.run.align == "resample":
+            light = _resampled(light, self.run.registration, self.side)
+        stored = np.rint(self._blocks(light).sum(axis=(1, 3)) * FRACTION) + self.offset
+        return np.clip(stored, 0, 2**self.bits - 1).astype(self.dtype), saturated
+
+
+def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) -> Corrections:
+    """How the frames of a run become counts; checks the part, the dark frame and the flat field.
+
+    Raises
+    ------
+    FileError
+        A dark frame or flat field is missing or does not fit.
+    SettingsError
+        The part does not lie in the frame or is no multiple of ``camera_bin``, or the counts need too many bits.
+    """
+    b, roi = run.camera_bin, run.roi
+    rows, columns = stack.shape
+    if roi is not None:
+        if roi.y + roi.height > rows or roi.x + roi.width > columns:
+            raise SettingsError(
+                f"The roi ends at row {roi.y + roi.height} and column {roi.x + roi.width} and the frames have {rows} × "
+                f"{columns} pixels: make it smaller."
+            )
+        rows, columns = roi.height, roi.width
+    if rows % b or columns % b:
+        raise SettingsError(
+            f"{rows} × {columns} camera pixels cannot be added up {b} by {b}: set a roi of {rows // b * b} × "
+            f"{columns // b * b} or another camera_bin."
+        )
+    whole = slice(None) if roi is None else slice(roi.y, roi.y + roi.height)
+    part = (whole, slice(None) if roi is None else slice(roi.x, roi.x + roi.width))
+    dark: NDArray[np.float64] | float = run.offset
+    flat: NDArray[np.float64] | float = 1.0
+    if run.dark_frame is not None:
+        dark = _mean_frame(folder, run.dark_frame, "dark frame", stack.shape)[part]
+    if run.flat_field is not None:
+        light = _mean_frame(folder, run.flat_field, "flat field", stack.shape)[part] - dark
+        mean = float(light.mean())
+        if not mean > 0 or float(light.min()) < _DEAD * mean:
+            raise FileError(
+                f"The flat field '{run.flat_field}' has pixels with hardly any light: set a roi without them, or take "
+                "it with an even slide."
+            )
+        flat = light / mean
+    aligned = run.align == "resample"
+    exact = run.dark_frame is None and run.flat_field is None and not aligned and float(run.offset).is_integer()
+    side, top = bin / b, b**2 * (2**run.bits - 1)
+    if exact:
+        gain, offset = run.gain, int(run.offset) * b**2
+    else:
+        room = max(_PEDESTAL, b * _PEDESTAL * run.read_noise / run.gain, b**2 * run.offset)
+        gain, offset = run.gain / FRACTION, math.ceil(room) * FRACTION
+        top = math.ceil(top * FRACTION / float(np.min(flat))) + offset
+    bits = max(run.bits, top.bit_length())
+    if bits > 32:
+        raise SettingsError(
+            f"The sums of {b} by {b} camera pixels need {bits} bits and 32 is the most: use a smaller camera_bin."
+        )
+    return Corrections(gain, offset, bits, run, side, dark, flat, exact)

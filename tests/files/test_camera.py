@@ -1,0 +1,295 @@
+"""Frames of a camera come in by the same path as simulated ones, and what is wrong with them is one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import yaml
+from numpy.typing import NDArray
+from support import assert_sentence, discs, make_set
+
+from napari_dmu.cli.app import main
+from napari_dmu.engine import verbs
+from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsError
+from napari_dmu.files import read_measurement, read_specimen, write_measurement
+from napari_dmu.files.camera import read_camera
+from napari_dmu.files.camera_run import CameraRun, read_run
+from napari_dmu.files.frames import FRACTION
+from napari_dmu.microscope.acquisition import Registration
+from napari_dmu.microscope.detector import counts_to_signal
+from napari_dmu.microscope.forward import Microscope
+from napari_dmu.microscope.measurement import Measurement
+from napari_dmu.zoo.pattern_set import PatternSet
+
+GAIN, OFFSET, PHOTONS = 1.5, 100, 2000.0
+SPECIMEN = discs((64, 96), seed=1)[0]
+
+
+@pytest.fixture(scope="module")
+def instrument(tmp_path_factory: pytest.TempPathFactory) -> PatternSet:
+    return make_set(tmp_path_factory.mktemp("sets") / "discs.dmu.safetensors", with_head=False)
+
+
+@pytest.fixture(autouse=True)
+def _sets(instrument: PatternSet, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = next(p for p in tmp_path_factory.getbasetemp().iterdir() if (p / "discs.dmu.safetensors").exists())
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(folder))
+
+
+def simulated(instrument: PatternSet, specimen: NDArray[Any] = SPECIMEN) -> Measurement:
+    return verbs.simulate(specimen, instrument, photons=PHOTONS, seed=4, device="cpu")
+
+
+def write_run(folder: Path, stack: Any, /, **settings: Any) -> Path:
+    """A YAML file of the sensible settings and those given, with `stack` written as one plain TIFF stack."""
+    if stack is not None:
+        tifffile.imwrite(folder / "frames.tif", stack, photometric="minisblack")
+    run = {
+        "frames": "frames.tif", "set": "discs", "ratio": 4, "family": "raster", "gain": 1.0, "offset": OFFSET,
+        "photons": PHOTONS, "background": 2.0, "read_noise": 2.0,
+    } | settings  # fmt: skip
+    path = folder / "run.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in run.items() if v is not None}), encoding="utf-8")
+    return path
+
+
+def signal(m: Measurement) -> NDArray[np.float64]:
+    counts = torch.from_numpy(np.asarray(m.data).astype(np.float64))
+    return counts_to_signal(counts, m.info.acquisition).numpy()
+
+
+def test_simulated_counts_come_back_as_they_went(tmp_path: Path, instrument: PatternSet) -> None:
+    m = simulated(instrument)
+    path = write_run(tmp_path, m.data, gain=m.info.acquisition.electrons_per_count, set_hash=instrument.hash)
+    back = read_measurement(path)  # by its name, like any measurement
+    np.testing.assert_array_equal(back.data, m.data)
+    assert back.data.dtype == m.data.dtype
+    for name in ("photons", "background", "read_noise", "offset", "bits", "electrons_per_count", "bin", "emission"):
+        assert getattr(back.info.acquisition, name) == getattr(m.info.acquisition, name), name
+    assert (back.info.set_hash, back.info.field, back.info.intensity_range) == (instrument.hash, (64, 96), (0.0, 1.0))
+    low, high = m.info.intensity_range
+    ours, theirs = (verbs.reconstruct(one, device="cpu") for one in (back, m))
+    np.testing.assert_allclose(ours * (high - low) + low, theirs, atol=1e-5)
+
+
+def test_what_comes_in_can_be_written_as_a_measurement(tmp_path: Path, instrument: PatternSet) -> None:
+    run = read_camera(write_run(tmp_path, simulated(instrument).data, pixel_size=0.5))
+    assert run.info.scale == (0.5, 0.5)
+    assert run.info.units == ("micrometer", "micrometer")
+    write_measurement(tmp_path / "m.ome.tif", run)
+    assert read_measurement(tmp_path / "m.ome.tif").info == run.info
+
+
+@pytest.mark.parametrize("order", ["plane", "exposure"])
+@pytest.mark.parametrize("single", [True, False])
+def test_time_series_in_both_orders_and_one_file_a_frame(
+    tmp_path: Path, instrument: PatternSet, order: str, single: bool
+) -> None:
+    m = simulated(instrument, np.stack([discs((32, 32), seed=s, count=2)[0] for s in range(3)]))
+    frames = m.data if order == "plane" else m.data.swapaxes(0, 1)
+    frames = frames.reshape(-1, *frames.shape[-2:])
+    (tmp_path / "f").mkdir()
+    if single:
+        for number, frame in enumerate(frames):  # img_10 comes after img_9
+            tifffile.imwrite(tmp_path / "f" / f"img_{number}.tif", frame)
+    planes = {"axis": "t", "step": 2.5, "order": order}
+    path = write_run(tmp_path, None if single else frames, planes=planes, frames="f/*.tif" if single else "frames.tif")
+    back = read_camera(path)
+    np.testing.assert_array_equal(back.data, m.data)
+    assert (back.info.axes, back.info.scale[0], back.info.units[0]) == (("t", "y", "x"), 2.5, "second")
+
+
+def test_roi_orientation_and_camera_bin(tmp_path: Path, instrument: PatternSet) -> None:
+    m = simulated(instrument)
+    fine = np.repeat(np.repeat(m.data, 2, -2), 2, -1).astype(np.uint16)
+    turned = np.rot90(fine, -1, axes=(1, 2))[:, ::-1]  # undone by: flip vertically, then a quarter turn anticlockwise
+    padded = np.pad(turned, ((0, 0), (3, 5), (7, 2)), constant_values=60000)
+    roi = {"y": 3, "x": 7, "height": turned.shape[1], "width": turned.shape[2]}
+    orientation = {"flip": "vertical", "rotate90": 1}
+    back = read_camera(write_run(tmp_path, padded, roi=roi, orientation=orientation, camera_bin=2))
+    np.testing.assert_array_equal(back.data, m.data.astype(np.uint32) * 4)
+    a = back.info.acquisition
+    assert (a.offset, a.bits, a.background, back.data.dtype) == (4 * OFFSET, 18, 8.0, np.uint32)
+    assert a.read_noise == pytest.approx((4 * 2.0**2 + 3 / 12) ** 0.5)
+    assert back.info.saturated == 0.0
+    assert back.info.field == (64, 96)
+
+
+def test_dark_and_flat_are_taken_out_of_mean_and_kept_out_of_the_variance(
+    tmp_path: Path, instrument: PatternSet
+) -> None:
+    m, rng = simulated(instrument), np.random.default_rng(0)
+    shape = m.data.shape[-2:]
+    electrons = m.data.astype(float) - OFFSET
+    dark, flat = OFFSET + rng.normal(0, 5, shape), 1 + 0.2 * np.sin(np.indices(shape)[1] / 5)
+    flat /= flat.mean()
+    frames = np.rint(electrons * flat + dark).astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "dark.tif", np.stack([dark + 1, dark - 1]).astype("f4"), photometric="minisblack"
+    )  # a stack is averaged
+    tifffile.imwrite(tmp_path / "flat.tif", (flat * 3000 + dark).astype("f4"))
+    plain = read_camera(write_run(tmp_path, frames))
+    back = read_camera(write_run(tmp_path, frames, dark_frame="dark.tif", flat_field="flat.tif"))
+    truth = electrons / PHOTONS
+    wrong, right = (np.abs(signal(one) - truth + 2.0 / PHOTONS).max() for one in (plain, back))
+    assert right < 1.0 / PHOTONS  # half a count of rounding, over the flat field
+    assert right < wrong / 20
+    a = back.info.acquisition
+    assert a.electrons_per_count == pytest.approx(1.0 / FRACTION)
+    assert a.read_noise == pytest.approx((2.0**2 + (1 - 1 / FRACTION**2) / 12) ** 0.5)
+    low, high = m.info.intensity_range
+    ours, theirs = (verbs.reconstruct(one, device="cpu") for one in (back, m))
+    assert np.abs(ours * (high - low) + low - theirs).max() < 0.01
+
+
+def test_noise_below_the_dark_level_is_not_cut_off(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    frames = np.rint(rng.normal(OFFSET, 10, (4, 32, 32))).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "dark.tif", np.full((32, 32), OFFSET, "f4"))
+    back = read_camera(write_run(tmp_path, frames, dark_frame="dark.tif", background=0.0, read_noise=10.0, offset=0))
+    electrons = (back.data.astype(float) - back.info.acquisition.offset) * back.info.acquisition.electrons_per_count
+    np.testing.assert_allclose(electrons, frames.astype(float) - OFFSET, atol=1 / FRACTION)
+
+
+def test_dark_current_is_subtracted_once(tmp_path: Path) -> None:
+    frames = np.full((4, 8, 8), 500, np.uint16)
+    tifffile.imwrite(tmp_path / "dark.tif", np.full((8, 8), 200, np.uint16))
+    common: dict[str, Any] = {"dark_current": 1000.0, "exposure_time": 0.1, "background": 0.0}
+    by_model = read_camera(write_run(tmp_path, frames, **common))
+    by_frame = read_camera(write_run(tmp_path, frames, dark_frame="dark.tif", **common))
+    np.testing.assert_allclose(signal(by_model), 300 / PHOTONS, rtol=1e-9)
+    np.testing.assert_allclose(signal(by_frame), 300 / PHOTONS, rtol=1e-9)
+    assert by_frame.info.acquisition.read_noise == pytest.approx((4 + 100) ** 0.5, rel=1e-3)
+
+
+def test_saturated_camera_pixels_are_told(tmp_path: Path) -> None:
+    frames = np.full((4, 16, 16), 500, np.uint16)
+    frames[0, 0, :3] = 4095
+    back = read_camera(write_run(tmp_path, frames, bits=12, camera_bin=2))
+    assert back.info.saturated == pytest.approx(2 / (4 * 64))
+
+
+def test_photons_are_estimated_from_the_brightest_bins(tmp_path: Path, instrument: PatternSet) -> None:
+    # an even specimen with a dark border: inside, bins are filled with density 1
+    specimen = np.pad(np.ones((48, 48), np.float32), 24)
+    m = simulated(instrument, specimen)
+    back = read_camera(write_run(tmp_path, m.data, photons="auto", gain=m.info.acquisition.electrons_per_count))
+    assert back.info.acquisition.photons == pytest.approx(PHOTONS, rel=0.1)
+    assert verbs.reconstruct(back, device="cpu")[40:56, 40:56].mean() == pytest.approx(1.0, abs=0.15)
+
+
+def test_frames_are_moved_onto_the_patterns(tmp_path: Path, instrument: PatternSet) -> None:
+    """A specimen under displaced patterns, seen finely and resampled, is the moved specimen under aligned ones."""
+    specimen = torch.from_numpy(discs((64, 64), seed=2, count=3)[0]).double()
+    patterns = torch.from_numpy(instrument.patterns).double()
+    shift, d, b = (4.0, -2.0), 4, 2
+    seen = instrument.acquisition.model_copy(update={"bin": d // b, "registration": Registration(shift=shift)})
+    fine = Microscope(patterns, seen).forward(specimen).numpy()
+    moved = torch.roll(specimen, (int(shift[0]), int(shift[1])), (0, 1))
+    truth = Microscope(patterns, instrument.acquisition).forward(moved).numpy()
+    frames = np.rint(fine * PHOTONS + OFFSET).astype(np.uint16)
+    settings: dict[str, Any] = {"registration": {"shift": list(shift)}, "camera_bin": b, "background": 0.0}
+    aligned = read_camera(write_run(tmp_path, frames, align="resample", **settings))
+    kept = read_camera(write_run(tmp_path, frames, **settings))
+    inside = (slice(None), slice(3, -3), slice(3, -3))
+    assert np.abs(signal(aligned) - truth)[inside].max() < 3e-3
+    assert np.abs(signal(kept) - truth)[inside].max() > 0.3
+    assert aligned.info.acquisition.registration == Registration()
+    assert kept.info.acquisition.registration == Registration(shift=shift)
+
+
+def test_rotation_and_scale_are_undone_about_the_centre(tmp_path: Path) -> None:
+    """The density at r appears at g(r) = scale·R·(r − centre) + centre + shift."""
+    y, x = np.indices((128, 128))
+    spot = 1000 * np.exp(-((y - 80.0) ** 2 + (x - 90.0) ** 2) / (2 * 4.0**2))
+    frames = np.rint(np.repeat(spot[None], 4, 0) + OFFSET).astype(np.uint16)
+    registration = {"shift": [6.0, -4.0], "rotation": 30.0, "scale": 1.1}
+    back = read_camera(
+        write_run(tmp_path, frames, camera_bin=2, align="resample", registration=registration, background=0.0)
+    )
+    found = signal(back)[0]
+    rows, columns = np.indices(found.shape)
+    got = np.array([(rows * found).sum(), (columns * found).sum()]) / found.sum() * 2 + 0.5  # in camera pixels
+    angle, centre = np.radians(30.0), 63.5
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    # a camera pixel is d / camera_bin = 2 specimen pixels wide
+    expected = 1.1 * turn @ (np.array([80.0, 90.0]) - centre) + centre + np.array([6.0, -4.0]) / 2
+    np.testing.assert_allclose(got, expected, atol=0.1)
+
+
+GOOD = np.full((4, 16, 16), 500, np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("frames", "settings", "kind", "words"),
+    [
+        (GOOD, {"gian": 2}, SettingsError, "'gain'"),
+        (GOOD, {"roi": {"y": 0, "x": 0, "hight": 8, "width": 8}}, SettingsError, "height"),
+        (GOOD, {"gain": None}, SettingsError, "gain is missing"),
+        (GOOD, {"gain": -1}, SettingsError, "gain"),
+        (GOOD, {"photons": "many"}, SettingsError, "auto"),
+        (GOOD, {"frames": []}, SettingsError, "frames"),
+        (GOOD, {"schema_version": 9}, SettingsError, "schema version"),
+        (GOOD[:3], {}, FileError, "3 frames"),
+        (np.concatenate([GOOD, GOOD]), {}, FileError, "planes"),
+        (np.concatenate([GOOD, GOOD[:1]]), {"planes": {}}, FileError, "5 frames"),
+        (GOOD.astype("f4"), {}, FileError, "counts"),
+        (GOOD.astype("i2") * -1, {}, SettingsError, "bits"),
+        (GOOD, {"bits": 8}, SettingsError, "8 bits"),
+        (GOOD, {"frames": ["frames.tif", "other.tif"]}, FileError, "one size"),
+        (GOOD, {"frames": "nothing_*.tif"}, FileError, "nothing_"),
+        (GOOD, {"frames": "nothing.tif"}, FileError, "does not exist"),
+        (GOOD, {"dark_frame": "nothing.tif"}, FileError, "does not exist"),
+        (GOOD, {"dark_frame": "other.tif"}, FileError, "dark frame"),
+        (GOOD, {"flat_field": "frames.tif", "offset": 500}, FileError, "flat field"),
+        (GOOD, {"roi": {"y": 10, "x": 0, "height": 8, "width": 8}}, SettingsError, "row 18"),
+        (GOOD, {"camera_bin": 3}, SettingsError, "15 × 15"),
+        (GOOD, {"align": "resample"}, SettingsError, "camera_bin"),
+        (GOOD, {"bits": 32, "camera_bin": 4}, SettingsError, "36 bits"),
+        (GOOD, {"ratio": 5}, PatternSetError, "×5"),
+        (GOOD, {"set_hash": "0" * 64}, PatternSetError, "set_hash"),
+        (np.full((4, 16, 16), 90, np.uint16), {"photons": "auto"}, SettingsError, "photons"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    tmp_path: Path, frames: NDArray[Any], settings: dict[str, Any], kind: type[DmuError], words: str
+) -> None:
+    tifffile.imwrite(tmp_path / "other.tif", np.zeros((4, 8, 8), np.uint16), photometric="minisblack")
+    with pytest.raises(kind, match=words) as caught:
+        read_camera(write_run(tmp_path, frames, **settings))
+    assert_sentence(caught.value)
+
+
+def test_frames_stored_as_colours_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "frames.tif", GOOD, photometric="rgb", planarconfig="separate")
+    with pytest.raises(FileError, match="one frame a page") as caught:
+        read_camera(write_run(tmp_path, None))
+    assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("text", ["frames: [a", "just words", "", "- a\n- b", "a: !!python/object:os.system {}"])
+def test_a_file_that_is_no_run_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.yml").write_text(text)
+    with pytest.raises(FileError) as caught:
+        read_measurement(tmp_path / "run.yml")
+    assert_sentence(caught.value)
+    with pytest.raises(FileError) as caught:
+        read_measurement(tmp_path / "none.yaml")
+    assert_sentence(caught.value)
+
+
+def test_the_example_of_the_documentation_is_a_valid_run(tmp_path: Path, project: Path) -> None:
+    text = (project / "docs" / "instrument.md").read_text(encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0], encoding="utf-8")
+    run = read_run(tmp_path / "run.yaml")
+    assert (run.set, run.camera_bin, run.planes is not None) == ("nuclei", 4, True)
+    assert all(f"`{key}`" in text or f"\n{key}:" in text for key in CameraRun.model_fields if key != "schema_version")
+
+
+def test_the_command_takes_a_run_in_place_of_a_measurement(tmp_path: Path, instrument: PatternSet) -> None:
+    run = write_run(tmp_path, simulated(instrument).data)
+    assert main(["reconstruct", str(run), "-o", str(tmp_path / "image.tif"), "--device", "cpu"]) == 0
+    assert read_specimen(tmp_path / "image.tif").data.shape == (64, 96)
