@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from napari_dmu._version import __version__
 from napari_dmu.engine.comparison import Comparison, compare_planes
@@ -15,7 +14,7 @@ from napari_dmu.engine.device import resolve_device
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, stack_range
 from napari_dmu.errors import PatternSetError, SettingsError
-from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.measurement import (
     ArrayLike,
     Measurement,
@@ -23,12 +22,13 @@ from napari_dmu.microscope.measurement import (
     check_plane,
     normalise,
 )
+from napari_dmu.microscope.presets import apply_preset
 from napari_dmu.zoo.registry import load_by_hash, load_set
 
 if TYPE_CHECKING:
     from napari_dmu.zoo.pattern_set import PatternSet
 
-Method = Literal["learned", "lmmse"]
+Method = Literal["learned", "lmmse", "ridge", "tv"]
 
 
 def load(name: str = "nuclei", *, ratio: float, family: str = "learned") -> PatternSet:
@@ -43,6 +43,7 @@ def simulate(
     photons: float | None = None,
     read_noise: float | None = None,
     background: float | None = None,
+    detector: str | None = None,
     seed: int = 0,
     axes: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
@@ -63,6 +64,8 @@ def simulate(
         Pattern set to measure with.
     photons, read_noise, background
         Peak photons k per specimen pixel, electrons, photons per detector pixel; the set's own where not given.
+    detector
+        Name of a detector preset (``microscope.presets``) in place of the set's detector.
     seed
         The noise of plane i depends on (seed, i) alone.
     axes, scale, translate, units
@@ -86,7 +89,11 @@ def simulate(
     from napari_dmu.microscope.detector import count_dtype, sample_counts, saturated_fraction
 
     stack = as_stack(specimen)
-    acquisition = _with_light(instrument.acquisition, photons, read_noise, background)
+    acquisition = instrument.acquisition if detector is None else apply_preset(instrument.acquisition, detector)
+    light = {"photons": photons, "read_noise": read_noise, "background": background}
+    acquisition = checked_update(acquisition, light)
+    # The gain in use is written down, so that the counts keep their meaning whatever chose it.
+    acquisition = checked_update(acquisition, {"gain": acquisition.electrons_per_count})
     if seed < 0:
         raise SettingsError(f"The seed is {seed}: choose 0 or a positive whole number.")
     where = resolve_device(device)
@@ -139,7 +146,8 @@ def reconstruct(
     instrument
         The pattern set it was taken with; found by its hash where not given.
     method
-        ``"learned"`` (lifting and refinement) or ``"lmmse"`` (the linear estimate alone).
+        ``"learned"`` (lifting and refinement), ``"lmmse"`` (the linear estimate alone), or, from the optics and the
+        noise without anything learned, ``"ridge"`` (smooth) or ``"tv"`` (total variation, non-negative).
 
     Returns
     -------
@@ -150,15 +158,20 @@ def reconstruct(
     ------
     PatternSetError, SettingsError, DeviceError, Cancelled
     """
+    from napari_dmu.engine.classical import classical_plane
     from napari_dmu.engine.decoding import decoded_plane
 
-    if method not in ("learned", "lmmse"):
-        raise SettingsError(f"There is no reconstruction method {method!r}: choose learned or lmmse.")
+    if method not in get_args(Method):
+        raise SettingsError(f"There is no reconstruction method {method!r}: choose learned, lmmse, ridge or tv.")
     low, high = measurement.info.intensity_range
-    decoded = _instrument(measurement, instrument).to(resolve_device(device))
+    where = resolve_device(device)
+    used = _instrument(measurement, instrument)
 
     def one(counts: NDArray[np.generic]) -> NDArray[np.float32]:
-        image = decoded_plane(decoded, counts, measurement.info, linear=method == "lmmse", cancel=cancel)
+        if method in ("ridge", "tv"):
+            image = classical_plane(used.patterns, counts, measurement.info, method, device=where, cancel=cancel)
+        else:
+            image = decoded_plane(used.to(where), counts, measurement.info, linear=method == "lmmse", cancel=cancel)
         return image * np.float32(high - low) + np.float32(low)
 
     return _each_plane(measurement, one, np.dtype(np.float32), "Reconstructing", progress, cancel)
@@ -255,19 +268,6 @@ def _instrument(measurement: Measurement, given: PatternSet | None) -> PatternSe
             "than the one given: leave the set out to have the right one found."
         )
     return given
-
-
-def _with_light(
-    acquisition: Acquisition, photons: float | None, read_noise: float | None, background: float | None
-) -> Acquisition:
-    wanted = {"photons": photons, "read_noise": read_noise, "background": background}
-    changes = {key: value for key, value in wanted.items() if value is not None}
-    try:
-        return Acquisition.model_validate({**acquisition.model_dump(), **changes})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][-1]).replace("_", " ") if first["loc"] else "setting"
-        raise SettingsError(f"The {name} ({first['input']}) is not possible: {first['msg'].lower()}.") from error
 
 
 def _geometry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -28,15 +29,21 @@ class Decoded(NamedTuple):
     features: Tensor
 
 
+def equivalent_camera(acquisition: Acquisition) -> tuple[float, float]:
+    """(photons, read noise) of a camera without excess noise, dark current or loss and with the same noise.
+
+    With the electrons over F², the shot noise of the result is that of a camera again.
+    """
+    excess = acquisition.excess_noise
+    read = math.sqrt(acquisition.dark_electrons / excess + (acquisition.read_noise / excess) ** 2)
+    return acquisition.photons * acquisition.quantum_efficiency / excess, read
+
+
 @torch.inference_mode()
 def decode(decoder: Decoder, counts: Tensor, acquisition: Acquisition) -> Decoded:
     """Decode counts (N, T, y, x) taken with ``acquisition``; see ``Decoded``."""
     weights = decoder.lifting.linear.weight
     signal = counts_to_signal(counts.to(device=weights.device, dtype=weights.dtype), acquisition)
-    level = noise_level(
-        weights.new_tensor(acquisition.photons * acquisition.quantum_efficiency),
-        weights.new_tensor(acquisition.read_noise),
-        acquisition.background,
-        acquisition.bin,
-    )
+    light, read = equivalent_camera(acquisition)
+    level = noise_level(weights.new_tensor(light), weights.new_tensor(read), acquisition.background, acquisition.bin)
     return Decoded(*decoder(signal, level.reshape(1, 1, 1, 1).expand(signal.shape[0], 1, 1, 1)))

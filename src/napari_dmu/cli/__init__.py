@@ -1,0 +1,1 @@
+"""The command line: one module a command, nothing heavy before it is needed."""

@@ -1,0 +1,73 @@
+"""``napari-dmu budget``: what an acquisition costs and yields, before anything is measured."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from napari_dmu.cli.options import AsJson, Background, Family, Photons, Ratio, ReadNoise, SetName
+
+
+def budget(
+    set_name: SetName = "nuclei",
+    ratio: Ratio = 64.0,
+    family: Family = "learned",
+    detector: Annotated[
+        str | None,
+        typer.Option(help="ideal, scmos, emccd, pmt_array or spad_array.", show_default="the set's own"),
+    ] = None,
+    photons: Photons = None,
+    background: Background = None,
+    read_noise: ReadNoise = None,
+    exposure_time: Annotated[
+        float | None, typer.Option(help="Seconds of one exposure.", show_default="the set's own")
+    ] = None,
+    switching_time: Annotated[
+        float | None, typer.Option(help="Seconds between two exposures.", show_default="the set's own")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Samples, light, time and noise of an acquisition, and what physics will not allow."""
+    from napari_dmu.engine.verbs import load
+    from napari_dmu.microscope.budget import light_budget
+    from napari_dmu.microscope.checking import checked_update
+    from napari_dmu.microscope.presets import PRESETS, apply_preset
+
+    instrument = load(set_name, ratio=ratio, family=family)
+    acquisition = instrument.acquisition
+    if detector is not None:
+        acquisition = apply_preset(acquisition, detector)
+    # After the preset: what is said on the command line is meant.
+    acquisition = checked_update(
+        acquisition,
+        {
+            "photons": photons,
+            "background": background,
+            "read_noise": read_noise,
+            "exposure_time": exposure_time,
+            "switching_time": switching_time,
+        },
+    )
+    card = light_budget(acquisition, instrument.patterns)
+    if as_json:
+        typer.echo(card.model_dump_json(indent=2))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # A pipe or file has no width: long lines stay whole there, up to a point.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    title = f"×{instrument.ratio:g} {instrument.name}, {instrument.family}"
+    if detector is not None:
+        title += f" · {PRESETS[detector].title}"
+    console.print(Text(title, style="bold"))
+    table = Table.grid(padding=(0, 2))
+    for label, value in card.lines():
+        table.add_row(Text(label), Text(value))
+    console.print(table)
+    for caution in card.warnings:
+        console.print(Text.assemble(("Warning: ", "bold yellow"), f"{caution.text} {caution.suggestion}"))

@@ -1,0 +1,77 @@
+"""``napari-dmu compare``: how close a reconstruction, and its cells, are to the truth."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_dmu.cli.options import AsJson, Luminance
+
+if TYPE_CHECKING:
+    from napari_dmu.engine.comparison import Comparison
+
+# Name in the comparison, what the table calls it, how it is written.
+ROWS = (
+    ("psnr", "PSNR (dB)", ".2f"),
+    ("ssim", "SSIM", ".4f"),
+    ("nrmse", "NRMSE", ".4f"),
+    ("mse", "MSE", ".3g"),
+    ("ap50", "AP50", ".3f"),
+    ("f1", "F1", ".3f"),
+    ("precision", "Precision", ".3f"),
+    ("recall", "Recall", ".3f"),
+    ("ap", "AP", ".3f"),
+    ("mean_dice", "Mean Dice", ".3f"),
+    ("count", "Cells found", "d"),
+    ("truth_count", "Cells in truth", "d"),
+)
+
+
+def compare(
+    reconstruction: Annotated[Path, typer.Argument(help="Image to judge.", show_default=False)],
+    truth: Annotated[Path, typer.Argument(help="The specimen it should look like.", show_default=False)],
+    labels: Annotated[Path | None, typer.Option(help="Cells to judge.", show_default=False)] = None,
+    truth_labels: Annotated[Path | None, typer.Option(help="The true cells.", show_default=False)] = None,
+    luminance: Luminance = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare an image with the truth.
+
+    And cells with the true cells, where both are given. Figures are means over planes.
+    """
+    from napari_dmu.cli.reading import read_image
+    from napari_dmu.cli.running import Work, counted, print_table, say
+    from napari_dmu.errors import SettingsError
+
+    if (labels is None) != (truth_labels is None):
+        raise SettingsError("Cells are compared in pairs: give both --labels and --truth-labels, or neither.")
+    images = [read_image(path, luminance=luminance).data for path in (reconstruction, truth)]
+    cells = [None if path is None else read_image(path, luminance=False).data for path in (labels, truth_labels)]
+
+    from napari_dmu.engine import verbs
+
+    with Work() as work:
+        found = verbs.compare(
+            *images, labels=cells[0], truth_labels=cells[1], progress=work.progress, cancel=work.cancel
+        )
+    if as_json:
+        say(json.dumps(flat(found), indent=2))
+        return
+    planes = counted(found.plane_count, "plane")
+    print_table(f"{reconstruction.name} against {truth.name} ({planes})", ("", "value"), figures(found))
+
+
+def flat(found: Comparison) -> dict[str, Any]:
+    """The figures by name; None where there is none or it is not finite (JSON knows no infinity)."""
+    values = found.model_dump(exclude={"planes"})
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+
+def figures(found: Comparison) -> list[tuple[str, str]]:
+    """Rows of name and value; what was not compared is left out."""
+    values = found.model_dump(exclude={"planes"})
+    return [(title, format(values[key], form)) for key, title, form in ROWS if values.get(key) is not None]

@@ -1,0 +1,45 @@
+"""``napari-dmu reconstruct``: the image back from a measurement."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from napari_dmu.cli.options import Device, MeasurementFile, Output
+
+
+class Method(StrEnum):
+    """How to invert the measurement."""
+
+    learned = "learned"
+    lmmse = "lmmse"
+
+
+def reconstruct(
+    measurement: MeasurementFile,
+    output: Output,
+    method: Annotated[Method, typer.Option(help="The trained decoder, or its linear part alone.")] = Method.learned,
+    device: Device = "auto",
+) -> None:
+    """Reconstruct the image of a measurement.
+
+    The file alone is enough. The image is float32 in the specimen's own intensity units.
+    """
+    from napari_dmu.cli.running import Work, check_image_output, say_written
+    from napari_dmu.files.measurement import read_measurement
+    from napari_dmu.files.specimen import write_image
+
+    check_image_output(output, measurement)
+    measured = read_measurement(measurement)
+
+    from napari_dmu.engine import verbs
+
+    with Work() as work:
+        image = verbs.reconstruct(
+            measured, method=method.value, device=device, progress=work.progress, cancel=work.cancel
+        )
+    info = measured.info
+    write_image(output, image, axes=info.axes, scale=info.scale, units=info.units, translate=info.translate)
+    say_written(output, image.shape, info.axes, image.dtype, "reconstruction")

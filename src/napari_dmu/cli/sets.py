@@ -1,0 +1,59 @@
+"""``napari-dmu sets``: the pattern sets there are."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from napari_dmu.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from napari_dmu.zoo.registry import SetSummary
+
+HEADINGS = ("set", "family", "ratio", "T", "d", "P", "dose", "max dose", "PSNR (dB)", "SSIM", "AP50", "cells", "MB")
+
+KEYS = (
+    *("name", "family", "ratio", "exposures", "bin", "period", "dose_mean", "dose_max"),
+    *("psnr", "ssim", "ap50", "has_segmenter", "bytes"),
+)
+
+
+def sets(as_json: AsJson = False) -> None:
+    """List the pattern sets.
+
+    Exposures T, binning d and period P in specimen pixels, light dose, figures on validation images.
+    """
+    from napari_dmu.cli.running import figure, print_table, say
+    from napari_dmu.zoo.registry import FOLDER_VARIABLE, available_sets
+
+    found = available_sets()
+    if as_json:
+        say(json.dumps([entry(one) for one in found], indent=2))
+        return
+    if not found:
+        say(f"There are no pattern sets: put some into a folder named by {FOLDER_VARIABLE}.")
+        return
+    rows = [
+        (
+            one.name,
+            one.family,
+            f"×{one.ratio:g}",
+            str(one.exposures),
+            str(one.bin),
+            str(one.period),
+            f"{one.dose_mean:.2f}",
+            f"{one.dose_max:.2f}",
+            figure(one.psnr, ".2f"),
+            figure(one.ssim, ".3f"),
+            figure(one.ap50, ".3f"),
+            "yes" if one.has_segmenter else "no",
+            f"{one.bytes / 1e6:.1f}",
+        )
+        for one in found
+    ]
+    print_table("Pattern sets (figures: validation images, dose: full-on exposures)", HEADINGS, rows, left=2)
+
+
+def entry(one: SetSummary) -> dict[str, Any]:
+    """A pattern set as JSON: flat, None where a figure is not known."""
+    return {**{key: getattr(one, key) for key in KEYS}, "path": str(one.path)}

@@ -1,0 +1,72 @@
+"""``napari-dmu simulate``: what the compressive microscope would measure of an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_dmu.cli.options import (
+    Background,
+    Device,
+    Family,
+    Luminance,
+    Output,
+    Photons,
+    Ratio,
+    ReadNoise,
+    Seed,
+    SetName,
+)
+
+SATURATION_WORTH_SAYING = 0.001
+
+
+def simulate(
+    specimen: Annotated[Path, typer.Argument(help="TIFF or OME-Zarr, a plane or a stack.", show_default=False)],
+    output: Output,
+    set_name: SetName = "nuclei",
+    ratio: Ratio = 64.0,
+    family: Family = "learned",
+    photons: Photons = None,
+    read_noise: ReadNoise = None,
+    background: Background = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    luminance: Luminance = False,
+) -> None:
+    """Measure an image or stack, with noise."""
+    from napari_dmu.cli.reading import read_image
+    from napari_dmu.cli.running import Work, check_image_output, note, notes_of, say_written
+    from napari_dmu.files.measurement import write_measurement
+
+    check_image_output(output, specimen)
+    image = read_image(specimen, luminance=luminance)
+
+    from napari_dmu.engine import verbs
+
+    instrument = verbs.load(set_name, ratio=ratio, family=family)
+    with Work() as work:
+        measurement = verbs.simulate(
+            image.data,
+            instrument,
+            photons=photons,
+            read_noise=read_noise,
+            background=background,
+            seed=seed,
+            axes=image.axes,
+            scale=image.scale,
+            translate=image.translate,
+            units=image.units,
+            device=device,
+            progress=work.progress,
+            cancel=work.cancel,
+        )
+    write_measurement(output, measurement)
+    notes_of(image)
+    saturated = measurement.info.saturated
+    if saturated > SATURATION_WORTH_SAYING:
+        note(f"{saturated:.1%} of the samples are saturated: fewer photons may help.")
+    what = f"measurement at ×{instrument.ratio:g} {instrument.name}, {instrument.family}"
+    say_written(output, measurement.data.shape, measurement.axes, measurement.data.dtype, what)

@@ -1,0 +1,145 @@
+"""simulate → reconstruct → segment → compare: a stack gives a stack, with its axes, scale and units."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from cli_support import Command
+
+from napari_dmu.files import read_measurement, read_specimen
+from napari_dmu.files.samples import sample_folder
+
+
+def chain(command: Command, specimen: Path, folder: Path, *options: str) -> tuple[Path, Path, Path]:
+    """Measurement, reconstruction and labels of a specimen, each checked to lie on it."""
+    m, r, s = (folder / f"{name}.ome.tif" for name in ("m", "r", "s"))
+    for arguments in (("simulate", specimen, "-o", m, *options), ("reconstruct", m, "-o", r), ("segment", m, "-o", s)):
+        run = command(*arguments)
+        assert run.status == 0, run.err
+        assert "Traceback" not in run.err
+        assert str(arguments[3]) in run.out
+    truth, image, labels = (read_specimen(path) for path in (specimen, r, s))
+    measured = read_measurement(m)
+    assert measured.info.axes == truth.axes
+    assert measured.data.shape[:-3] == truth.data.shape[:-2]
+    for found in (image, labels):
+        assert found.data.shape == truth.data.shape
+        assert found.axes == truth.axes
+        assert found.units == truth.units
+        assert found.scale == pytest.approx(truth.scale)
+        assert found.translate == pytest.approx(truth.translate)
+    assert image.data.dtype == np.float32
+    assert labels.data.dtype == np.int32
+    assert labels.labels
+    assert not image.labels
+    return m, r, s
+
+
+def scores(command: Command, *arguments: object) -> dict[str, float | None]:
+    run = command("compare", *arguments, "--json")
+    assert (run.status, run.err) == (0, "")
+    found = json.loads(run.out)
+    assert all(value is None or isinstance(value, int | float) for value in found.values())
+    return dict(found)
+
+
+@pytest.mark.parametrize(("name", "axes"), [("nuclei_time_series", "tyx"), ("nuclei_z_stack", "zyx")])
+def test_a_stack_of_the_samples(command: Command, tmp_path: Path, name: str, axes: str) -> None:
+    specimen, truth = sample_folder() / f"{name}.tif", sample_folder() / f"{name}_labels.tif"
+    _, r, s = chain(command, specimen, tmp_path)
+    assert read_specimen(r).axes == tuple(axes)
+    assert read_specimen(r).units[-1] == "micrometer"
+    found = scores(command, r, specimen, "--labels", s, "--truth-labels", truth)
+    assert found["plane_count"] == read_specimen(specimen).data.shape[0]
+    assert (found["psnr"] or 0) > 20
+    assert (found["f1"] or 0) > 0.3
+
+
+def test_three_real_images_of_nuclei(command: Command, shared_data: Path, tmp_path: Path) -> None:
+    """The first of them is dim but for one cell: the figures are means, as everywhere."""
+    folder = shared_data / "nuclei_bbbc039" / "val"
+    found = []
+    for specimen in sorted((folder / "images").iterdir())[:3]:
+        _, r, s = chain(command, specimen, tmp_path)
+        found.append(scores(command, r, specimen, "--labels", s, "--truth-labels", folder / "masks" / specimen.name))
+    assert np.mean([one["psnr"] for one in found]) > 28
+    assert np.mean([one["f1"] for one in found]) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "axes"), [("mitocheck_movie_T30_imagej.tif", "tyx"), ("drosophila_embryo_gfp_histone_T21.tif", "tyx")]
+)
+def test_a_real_movie(command: Command, shared_data: Path, tmp_path: Path, name: str, axes: str) -> None:
+    """The first frames, cut out in the file's own format."""
+    path = shared_data / "stacks" / name
+    if not path.exists():
+        pytest.skip("kept apart")
+    with tifffile.TiffFile(path) as tif:
+        frames, metadata = tif.asarray()[:3], dict(tif.imagej_metadata or {})
+    cut = tmp_path / name
+    metadata = {key: metadata[key] for key in ("unit", "finterval", "loop") if key in metadata} | {"axes": "TYX"}
+    tifffile.imwrite(cut, frames, imagej=True, metadata=metadata)
+    assert read_specimen(path).axes == read_specimen(cut).axes == tuple(axes)
+    _, r, _ = chain(command, cut, tmp_path)
+    found = scores(command, r, cut)
+    assert found["plane_count"] == 3
+    assert (found["psnr"] or 0) > 15
+
+
+def test_luminance_of_a_colour_image(command: Command, tmp_path: Path, sample: Path) -> None:
+    grey = read_specimen(sample).data[:64, :96].astype(np.uint8)
+    path = tmp_path / "colour.tif"
+    tifffile.imwrite(path, np.stack([grey, grey, grey], axis=-1), photometric="rgb")
+    out = tmp_path / "m.ome.tif"
+    assert "--luminance" in command("simulate", path, "-o", out).sentence()
+    assert not out.exists()
+    assert command("simulate", path, "-o", out, "--luminance").status == 0
+    assert read_measurement(out).info.field == (64, 96)
+
+
+def test_the_linear_estimate_is_another(command: Command, measurement: Path, tmp_path: Path) -> None:
+    images = []
+    for method in ("learned", "lmmse"):
+        path = tmp_path / f"{method}.tif"
+        assert command("reconstruct", measurement, "-o", path, "--method", method).status == 0
+        images.append(read_specimen(path).data)
+    assert not np.array_equal(*images)
+
+
+def test_the_seed_and_the_light_are_those_asked_for(command: Command, sample: Path, tmp_path: Path) -> None:
+    def counts(*options: object) -> np.ndarray:
+        path = tmp_path / "m.tif"
+        assert command("simulate", sample, "-o", path, *options).status == 0
+        measured = read_measurement(path)
+        return np.asarray(measured.data), measured.info.acquisition
+
+    first, _ = counts("--seed", 1)
+    again, _ = counts("--seed", 1)
+    other, _ = counts("--seed", 2)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    _, acquisition = counts("--photons", 250, "--read-noise", 3.5, "--background", 7)
+    assert (acquisition.photons, acquisition.read_noise, acquisition.background) == (250, 3.5, 7)
+
+
+def test_compare_prints_a_table_and_json_without_infinity(command: Command, sample: Path) -> None:
+    labels = sample.with_name("nuclei_2d_labels.tif")
+    run = command("compare", sample, sample, "--labels", labels, "--truth-labels", labels)
+    assert (run.status, run.err) == (0, "")
+    for word in ("PSNR", "SSIM", "F1", "AP50", "1.000", "inf"):
+        assert word in run.out
+    found = scores(command, sample, sample, "--labels", labels, "--truth-labels", labels)
+    assert found["psnr"] is None
+    assert found["f1"] == 1.0
+    assert found["count"] == found["truth_count"]
+    assert scores(command, sample, sample)["f1"] is None
+
+
+def test_an_older_output_is_replaced(command: Command, measurement: Path, tmp_path: Path) -> None:
+    path = tmp_path / "r.tif"
+    path.write_bytes(b"older")
+    assert command("reconstruct", measurement, "-o", path).status == 0
+    assert read_specimen(path).data.dtype == np.float32
+    assert {p.name for p in tmp_path.iterdir()} == {"r.tif", measurement.name}
