@@ -1,0 +1,246 @@
+"""The border between layers and arrays: the only place where scale, translate, units and axis labels cross it.
+
+napari aligns layers by their last axes. The index of the pattern therefore comes first in a measurement layer,
+(pattern, ..., y, x), so that every other axis, its slider and its unit stay those of the specimen; on this side of the
+border, and in files, measurements are (..., pattern, y, x).
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_dmu.errors import PatternSetError, SpecimenError
+from napari_dmu.files.pictures import luminance_of
+from napari_dmu.microscope.measurement import Measurement, MeasurementInfo, check_specimen
+from napari_dmu.viewer.record import Geometry, Kind, Look, Matrix, RunRecord, read_record
+
+LayerData = tuple[Any, dict[str, Any], str]
+PATTERN = "pattern"
+OUTLINE = 2  # width of a cell's outline in pixels of the image
+
+
+@dataclass(frozen=True)
+class SpecimenInput:
+    """A specimen layer as arrays and settings; nothing of napari in it, so that it may go to a thread."""
+
+    data: Any
+    name: str
+    layer_id: str
+    geometry: Geometry
+    look: Look
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names for files and records: lower case, all different, the last two ``"y"`` and ``"x"``."""
+        leading = self.geometry.axis_labels[:-2]
+        names = [f"axis {i}" if _is_default(name) else name.strip().lower() for i, name in enumerate(leading)]
+        clear = len(set(names)) == len(names) and not set(names) & {"", "y", "x", PATTERN}
+        return (*(names if clear else (f"axis {i}" for i in range(len(names)))), "y", "x")
+
+    def simulate_options(self) -> dict[str, Any]:
+        """What ``simulate`` wants to know about the axes."""
+        geometry = self.geometry
+        return {
+            "axes": self.axes,
+            "scale": geometry.scale,
+            "translate": geometry.translate,
+            "units": geometry.units,
+        }
+
+
+def _is_default(label: str) -> bool:
+    """Whether napari made the axis label up, as ``"-3"``."""
+    return re.fullmatch(r"-\d+", label) is not None
+
+
+def _matrix(value: Any, ndim: int) -> Matrix | None:
+    """A square matrix as nested tuples; None where it changes nothing."""
+    matrix = np.asarray(value, dtype=float)
+    if matrix.shape == () or np.allclose(matrix, np.eye(ndim)):
+        return None
+    return tuple(tuple(float(v) for v in row) for row in matrix)
+
+
+def geometry_of(layer: Any) -> Geometry:
+    """Where a layer lies."""
+    _, attributes, _ = layer.as_layer_data_tuple()
+    ndim = int(layer.ndim)
+    shear = np.asarray(attributes.get("shear", 0.0), dtype=float)
+    if shear.ndim == 1:  # napari lists the upper triangle
+        upper = np.eye(ndim)
+        upper[np.triu_indices(ndim, 1)] = shear
+        shear = upper
+    return Geometry(
+        axis_labels=tuple(str(label) for label in layer.axis_labels),
+        scale=tuple(float(v) for v in layer.scale),
+        translate=tuple(float(v) for v in layer.translate),
+        units=tuple(str(unit) for unit in layer.units),
+        rotate=_matrix(attributes.get("rotate", 0.0), ndim),
+        shear=_matrix(shear, ndim),
+        affine=_matrix(attributes.get("affine", 0.0), ndim + 1),
+    )
+
+
+def layer_options(geometry: Geometry) -> dict[str, Any]:
+    """Keyword arguments that put a new layer there."""
+    options: dict[str, Any] = {
+        "axis_labels": geometry.axis_labels,
+        "scale": geometry.scale,
+        "translate": geometry.translate,
+        "units": geometry.units,
+    }
+    for name in ("rotate", "shear", "affine"):
+        matrix = getattr(geometry, name)
+        if matrix is not None:
+            options[name] = np.asarray(matrix)
+    return options
+
+
+def detector_geometry(specimen: Geometry, bin_: int) -> Geometry:
+    """Where the measurement of a specimen lies: (pattern, ..., y, x), each detector pixel over its d × d block."""
+    wide = np.ones(specimen.ndim)
+    wide[-2:] = bin_
+    shift = (wide - 1) / 2 * np.asarray(specimen.scale)  # of the first sample's centre
+    for matrix in (specimen.shear, specimen.rotate):
+        if matrix is not None:
+            shift = np.asarray(matrix) @ shift
+    labels = list(specimen.axis_labels)
+    if all(_is_default(label) for label in labels[-2:]):
+        labels[-2:] = ["y", "x"]
+    return Geometry(
+        axis_labels=(PATTERN, *labels),
+        scale=(1.0, *(float(v) for v in np.asarray(specimen.scale) * wide)),
+        translate=(0.0, *(float(v) for v in np.asarray(specimen.translate) + shift)),
+        units=("pixel", *specimen.units),
+        rotate=_with_leading_axis(specimen.rotate),
+        shear=_with_leading_axis(specimen.shear),
+        affine=_with_leading_axis(specimen.affine),
+    )
+
+
+def _with_leading_axis(matrix: Matrix | None) -> Matrix | None:
+    if matrix is None:
+        return None
+    larger = np.eye(len(matrix) + 1)
+    larger[1:, 1:] = matrix
+    return tuple(tuple(float(v) for v in row) for row in larger)
+
+
+def is_rgb(layer: Any) -> bool:
+    """Whether the layer holds colours."""
+    return bool(getattr(layer, "rgb", False))
+
+
+def array_of(layer: Any) -> Any:
+    """The layer's data; of a pyramid the full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def specimen_shape(layer: Any) -> tuple[int, ...]:
+    """Shape of the specimen, (..., Y, X), without reading it."""
+    shape = tuple(int(n) for n in array_of(layer).shape)
+    return shape[:-1] if is_rgb(layer) else shape
+
+
+def specimen_of(layer: Any, *, luminance: bool = False) -> SpecimenInput:
+    """Take a specimen out of an image layer.
+
+    Raises
+    ------
+    SpecimenError
+        Where the layer is in colour (and ``luminance`` is off), has fewer than two axes or holds no numbers.
+    """
+    data = array_of(layer)
+    if is_rgb(layer):
+        if not luminance:
+            raise SpecimenError(
+                f"'{layer.name}' is a colour image: tick 'Use its luminance', or split its channels first."
+            )
+        data = luminance_of(np.asarray(data))
+    check_specimen(tuple(data.shape), np.dtype(data.dtype))
+    limits = getattr(layer, "contrast_limits", None)
+    colormap = getattr(getattr(layer, "colormap", None), "name", "gray")
+    look = Look(
+        contrast_limits=None if limits is None else (float(limits[0]), float(limits[1])),
+        colormap=colormap if isinstance(colormap, str) and not is_rgb(layer) else "gray",
+    )
+    return SpecimenInput(data, str(layer.name), str(layer.unique_id), geometry_of(layer), look)
+
+
+def geometry_from_info(info: MeasurementInfo) -> Geometry:
+    """Where the specimen of a stored measurement lies."""
+    return Geometry(axis_labels=info.axes, scale=info.scale, translate=info.translate, units=info.units)
+
+
+def measurement_layer(measurement: Measurement, record: RunRecord) -> LayerData:
+    """An image layer of the T frames, (pattern, ..., y, x), that lies exactly on the specimen."""
+    geometry = detector_geometry(record.geometry, measurement.info.acquisition.bin)
+    frames = np.moveaxis(measurement.data, -3, 0)
+    options = {
+        "name": _name(record, "measurement"),
+        "colormap": "gray",
+        "rgb": False,
+        "interpolation2d": "nearest",  # a detector pixel is a square
+        **_limits(frames),
+    }
+    return frames, {**options, **layer_options(geometry), "metadata": record.as_metadata()}, "image"
+
+
+def reconstruction_layer(image: NDArray[np.floating], record: RunRecord) -> LayerData:
+    """An image layer on the specimen, shown as the specimen is."""
+    look = record.look
+    limits = {"contrast_limits": look.contrast_limits} if look.contrast_limits else _limits(image)
+    options = {"name": _name(record, "reconstruction"), "colormap": look.colormap, "rgb": False, **limits}
+    return image, {**options, **layer_options(record.geometry), "metadata": record.as_metadata()}, "image"
+
+
+def labels_layer(labels: NDArray[np.integer], record: RunRecord) -> LayerData:
+    """A labels layer on the specimen; of a single plane with the area of every cell."""
+    options: dict[str, Any] = {"name": _name(record, "labels")}
+    if labels.ndim == 2:
+        areas = np.bincount(labels.ravel().astype(np.intp))
+        options["features"] = {"index": np.arange(areas.size), "area (pixels)": areas}
+    return labels, {**options, **layer_options(record.geometry), "metadata": record.as_metadata()}, "labels"
+
+
+def measurement_of(layer: Any) -> Measurement:
+    """Take a measurement, (..., pattern, y, x), out of the layer that shows it.
+
+    Raises
+    ------
+    PatternSetError
+        Where the layer is no measurement, or its data were changed after it was made.
+    """
+    record = record_of(layer)
+    if record is None or record.kind != "measurement":
+        raise PatternSetError(f"'{layer.name}' is no compressed measurement: press Measure, or open a measurement.")
+    data, info = array_of(layer), record.info
+    frame = info.acquisition.bins(info.field)
+    if data.ndim != len(info.axes) + 1 or (int(data.shape[0]), *data.shape[-2:]) != (
+        info.acquisition.exposures,
+        *frame,
+    ):
+        raise PatternSetError(f"'{layer.name}' was cut or transposed after it was measured: measure again.")
+    return Measurement(np.moveaxis(data, 0, -3), info)
+
+
+def record_of(layer: Any, kind: Kind | None = None) -> RunRecord | None:
+    """The run record of a layer, None where it has none (or is of another kind)."""
+    record = read_record(layer.metadata)
+    return None if record is None or (kind is not None and record.kind != kind) else record
+
+
+def _name(record: RunRecord, what: str) -> str:
+    return " · ".join(part for part in (record.specimen, record.instrument, what) if part)
+
+
+def _limits(data: Any) -> dict[str, Any]:
+    """Contrast limits from the data: the middle plane of a lazy array, everything else as it is."""
+    values = (
+        np.asarray(data) if isinstance(data, np.ndarray) else np.asarray(data[tuple(n // 2 for n in data.shape[:-2])])
+    )
+    low, high = (float(v) for v in np.percentile(values, (0.1, 99.9)))
+    return {"contrast_limits": (low, high if high > low else low + 1.0)}

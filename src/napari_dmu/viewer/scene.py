@@ -1,0 +1,163 @@
+"""The layers of a viewer as the panel sees them: specimens, measurements, results, ground truth. No Qt here."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from napari.layers import Image, Labels, Layer
+
+from napari_dmu.errors import SpecimenError
+from napari_dmu.viewer.layers import OUTLINE, LayerData, measurement_of, record_of, specimen_of, specimen_shape
+from napari_dmu.viewer.record import Kind, RunRecord
+from napari_dmu.viewer.steps import Choices, Work
+
+Entries = list[tuple[str, str]]
+NAME_SIZE = 7  # points; the long names of results fit beside each other
+
+
+def key_of(layer: Any) -> str:
+    """What a layer is known by, whatever it is called."""
+    return str(layer.unique_id)
+
+
+class Scene:
+    """Finds and adds layers in a viewer (or viewer model)."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+
+    # -- what there is -------------------------------------------------------------------------------
+
+    def specimens(self) -> Entries:
+        """Image layers that can be measured: all but those that we made."""
+        return self._entries(x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None)
+
+    def measurements(self) -> Entries:
+        """Measurement layers, newest first."""
+        entries = self._entries(self._of_kind("measurement"))
+        return [(key, name.replace(" · measurement", "")) for key, name in entries]
+
+    def truths(self) -> Entries:
+        """Labels layers that may hold the true cells: all but those that we made."""
+        return self._entries(x for x in self._viewer.layers if isinstance(x, Labels) and record_of(x) is None)
+
+    def layer(self, key: str) -> Any:
+        """The layer of that key; None where it is gone."""
+        return next((layer for layer in self._viewer.layers if key and key_of(layer) == key), None)
+
+    def active_key(self) -> str:
+        """Key of the layer that is selected; empty where there is none."""
+        active = self._viewer.layers.selection.active
+        return "" if active is None else key_of(active)
+
+    def newest(self, kind: Kind, run: str | None = None) -> Any:
+        """The uppermost result of a kind (and of one measurement); the selected one comes first."""
+        fitting = [x for x in self._of_kind(kind) if run is None or self._record(x).run == run]
+        active = self._viewer.layers.selection.active
+        return next((x for x in fitting if x is active), fitting[0] if fitting else None)
+
+    def truth_for(self, specimen: Any) -> str:
+        """Key of the labels that seem to be the specimen's: of its shape, and named after it."""
+        shape = None if specimen is None else specimen_shape(specimen)
+        for layer in self._viewer.layers:
+            same = isinstance(layer, Labels) and record_of(layer) is None and specimen_shape(layer) == shape
+            if same and str(layer.name).startswith(str(specimen.name)):
+                return key_of(layer)
+        return ""
+
+    # -- work ----------------------------------------------------------------------------------------
+
+    def work(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
+        """What a measurement of the specimen needs, or what is to be made of a measurement.
+
+        Raises
+        ------
+        DmuError
+            The layer that is named cannot be used.
+        """
+        work = {"truth_labels": self._truth(truth)}
+        if measurement:
+            layer = self.layer(measurement)
+            return Work(choices, measurement=measurement_of(layer), record=record_of(layer), **work)
+        layer = self.layer(specimen)
+        if layer is None:
+            raise SpecimenError("There is no specimen: open an image or a sample first.")
+        return Work(choices, specimen=specimen_of(layer, luminance=luminance), **work)
+
+    def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
+        """A reconstruction, its specimen and, where there are both, its labels and the true ones.
+
+        Raises
+        ------
+        SpecimenError
+            There is no reconstruction, or its specimen is gone.
+        """
+        chosen = self.layer(measurement)
+        run = None if chosen is None else self._record(chosen).run
+        image = self.newest("reconstruction", run) or self.newest("reconstruction")
+        if image is None:
+            raise SpecimenError("There is nothing to compare yet: press Reconstruct first.")
+        record = self._record(image)
+        original = self._specimen_of(record, specimen, specimen_shape(image))
+        labels = self.newest("labels", record.run)
+        return Work(
+            choices,
+            specimen=specimen_of(original, luminance=luminance),
+            record=record,
+            image=image.data,
+            labels=None if labels is None else labels.data,
+            truth_labels=self._truth(truth),
+        )
+
+    def _specimen_of(self, record: RunRecord, chosen: str, shape: tuple[int, ...]) -> Any:
+        """The layer that was measured: by identity, by name, else the chosen one if it fits."""
+        images = [x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None]
+        same = [x for x in images if specimen_shape(x) == shape]
+        for found in (
+            [x for x in images if key_of(x) == record.specimen_id],
+            [x for x in same if str(x.name) == record.specimen],
+            [x for x in same if key_of(x) == chosen and not record.specimen_id],
+        ):
+            if found:
+                return found[0]
+        raise SpecimenError(
+            f"The specimen '{record.specimen or 'of this measurement'}' is not open any more: "
+            "open it again, under the same name, to compare."
+        )
+
+    def _truth(self, key: str) -> Any:
+        layer = self.layer(key)
+        return None if layer is None else layer.data
+
+    # -- adding --------------------------------------------------------------------------------------
+
+    def add(self, made: Sequence[LayerData]) -> list[Any]:
+        """Add results on top of what there is; names that are taken get a number from napari."""
+        return [self._viewer.add_layer(Layer.create(data, options, kind)) for data, options, kind in made]
+
+    def arrange(self, *, side_by_side: bool, specimen: str) -> None:
+        """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines."""
+        grid = self._viewer.canvas.grid
+        if side_by_side:
+            grid.stride = 1  # the lowest layer, the specimen, comes first
+        if grid.enabled != side_by_side:
+            grid.enabled = side_by_side
+        for layer in self._viewer.layers:
+            record = record_of(layer)
+            if record is not None or key_of(layer) == specimen:
+                layer.name_overlay.font_size = NAME_SIZE
+                layer.name_overlay.visible = side_by_side
+            if record is not None and record.kind == "labels":
+                layer.contour = 0 if side_by_side else OUTLINE
+
+    def _of_kind(self, kind: Kind) -> list[Any]:
+        return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]
+
+    @staticmethod
+    def _entries(layers: Iterable[Any]) -> Entries:
+        return [(key_of(x), str(x.name)) for x in layers]
+
+    @staticmethod
+    def _record(layer: Any) -> RunRecord:
+        record = record_of(layer)
+        assert record is not None
+        return record

@@ -1,0 +1,54 @@
+"""Preferences of the plugin, as its manifest declares them, and what follows from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_dmu.zoo.registry import SetSummary, add_folder, available_sets
+
+PLUGIN = "napari-dmu"
+_OWN_FILES = ("*.dmu.ome.tif", "*.dmu.ome.tiff", "*.dmu.tif", "*.dmu.tiff")
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Values in Preferences ▸ napari-dmu, or their defaults where the plugin is not registered."""
+
+    device: str = "auto"
+    folder: str = ""
+
+
+def plugin_settings() -> Any:
+    """napari's settings object of this plugin; None where there is none."""
+    from napari.settings import get_plugin_settings
+
+    try:
+        return get_plugin_settings(PLUGIN)
+    except KeyError:
+        return None
+
+
+def preferences() -> Preferences:
+    """What the user prefers."""
+    settings = plugin_settings()
+    if settings is None:
+        return Preferences()
+    return Preferences(device=settings.computing.device, folder=settings.library.folder)
+
+
+def pattern_sets() -> list[SetSummary]:
+    """The pattern sets there are, those in the user's folder too; reads headers only."""
+    folder = preferences().folder.strip()
+    if folder and Path(folder).expanduser().is_dir():
+        add_folder(Path(folder).expanduser())
+    return available_sets()
+
+
+def prefer_own_reader() -> None:
+    """Open our own measurement files without a question: they have two endings, and napari reads ``.tif`` as well."""
+    from napari.settings import get_settings
+
+    chosen = get_settings().plugins.extension2reader
+    missing = {pattern: PLUGIN for pattern in _OWN_FILES if pattern not in chosen}
+    if missing and plugin_settings() is not None:
+        get_settings().plugins.extension2reader = {**chosen, **missing}

@@ -1,0 +1,316 @@
+"""The panel in the window: what may be pressed when, and what comes of it."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from napari.layers import Layer
+from napari.utils.notifications import ErrorNotification, notification_manager, show_error
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
+
+from napari_dmu.errors import DmuError
+from napari_dmu.viewer import samples, settings
+from napari_dmu.viewer.layers import is_rgb, record_of, specimen_shape
+from napari_dmu.viewer.reader import read_layer
+from napari_dmu.viewer.record import RunRecord
+from napari_dmu.viewer.scene import Scene
+from napari_dmu.viewer.steps import Step, Work, run_steps
+from napari_dmu.viewer.summary import figures
+from napari_dmu.viewer.widgets.view import PanelView
+from napari_dmu.viewer.worker import Job
+
+logger = logging.getLogger(__name__)
+
+_TITLES: dict[Step, str] = {
+    "measure": "Measure the specimen with the microscope above.",
+    "reconstruct": "Reconstruct the image from the measurement.",
+    "segment": "Find the cells in the measurement.",
+    "compare": "Compare the reconstruction (and the labels) with the specimen.",
+}
+_DONE: dict[Step, str] = {
+    "measure": "measured",
+    "reconstruct": "reconstructed",
+    "segment": "segmented",
+    "compare": "compared",
+}
+_BUSY = "Wait until the work is done, or cancel it."
+
+
+class _Links:
+    """What ties the panel to the viewer; outlives the panel just long enough to be undone."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.closed = False
+        self._undo: list[Callable[[], Any]] = []
+
+    def connect(self, emitter: Any, callback: Callable[..., Any]) -> None:
+        """Connect a callback to one of napari's events."""
+        emitter.connect(callback)
+        self._undo.append(partial(emitter.disconnect, callback))
+
+    def forget(self) -> None:
+        """The job is over."""
+        self.job = None
+
+    def release(self, *_: Any) -> None:
+        """Stop the work and undo the connections."""
+        self.closed = True
+        if self.job is not None:
+            self.job.cancel()
+        while self._undo:
+            self._undo.pop()()
+
+
+class CompressiveMicroscope(PanelView):
+    """Measure, reconstruct, segment and compare a specimen layer."""
+
+    def __init__(self, napari_viewer: Any) -> None:
+        super().__init__(settings.preferences().device)
+        self._viewer = napari_viewer
+        self._scene = Scene(napari_viewer)
+        self._links = _Links()
+        self._suggested = ("", "")
+        settings.prefer_own_reader()
+        self._connect()
+        self.settings.offer(settings.pattern_sets())
+        self._show_progress(None)
+        self._on_layers()
+        self.specimen.choose(self._scene.active_key())
+
+    def _connect(self) -> None:
+        self.specimen.chosen.connect(self._on_specimen)
+        for choice in (self.measurement, self.truth):
+            choice.chosen.connect(self._refresh)
+        self.settings.changed.connect(self._on_specimen)
+        for key, action in self.sample_actions.items():
+            assert action is not None
+            action.triggered.connect(partial(self._open_sample, key))
+        self.run_all.clicked.connect(self._run_all)
+        for step, button in self.buttons.items():
+            button.clicked.connect(partial(self._run_one, step))
+        self.cancel.clicked.connect(self._cancel)
+        self.open_measurement.clicked.connect(self._open_measurement)
+        self.side_by_side.toggled.connect(self._arrange)
+        self.luminance.toggled.connect(self._refresh)
+        layers, grid = self._viewer.layers, self._viewer.canvas.grid
+        for event in (layers.events.inserted, layers.events.removed, layers.events.reordered, layers.events.renamed):
+            self._links.connect(event, self._on_layers)
+        self._links.connect(layers.selection.events.active, self._on_active)
+        self._links.connect(grid.events.enabled, self._on_grid)
+        self.destroyed.connect(self._links.release)
+
+    # -- the viewer has changed ----------------------------------------------------------------------
+
+    def _on_layers(self, event: Any = None) -> None:
+        if self._links.closed:
+            return
+        scene = self._scene
+        self.specimen.offer(scene.specimens(), prefer=scene.active_key())
+        self.measurement.offer(scene.measurements())
+        self.truth.offer([("none", "none"), *scene.truths()])
+        self._on_specimen()
+
+    def _on_active(self, event: Any = None) -> None:
+        if not self._links.closed:
+            self.measurement.choose(self._scene.active_key())
+            self._refresh()
+
+    def _on_specimen(self) -> None:
+        layer = self._scene.layer(self.specimen.key())
+        truth = self._scene.layer(self.truth.key())
+        if None not in (layer, truth) and specimen_shape(truth) != specimen_shape(layer):
+            self.truth.choose("none")  # it belongs to another specimen
+        suggestion = self._scene.truth_for(layer)
+        # Suggested once for each specimen and labels, so that a choice of none stays.
+        if suggestion and (self.specimen.key(), suggestion) != self._suggested:
+            self._suggested = (self.specimen.key(), suggestion)
+            self.truth.choose(suggestion)
+        self.luminance.setVisible(layer is not None and is_rgb(layer))
+        self.settings.describe(None if layer is None else specimen_shape(layer))
+        self._refresh()
+
+    def _on_grid(self, event: Any = None) -> None:
+        if not self._links.closed:
+            self.side_by_side.setChecked(bool(self._viewer.canvas.grid.enabled))
+
+    def _arrange(self) -> None:
+        self._scene.arrange(side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key())
+
+    # -- what may be pressed -------------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Enable what can be done now, and say of the rest why not."""
+        specimen, measurement = self.specimen.key(), self.measurement.key()
+        busy = self._links.job is not None
+        self.hint.setVisible(not specimen)
+        self.sample_button.setVisible(not specimen)
+        no_specimen = "" if specimen else "Open an image or a sample first."
+        no_set = "" if self.settings.chosen_set() else "There is no pattern set to measure with."
+        no_measurement = "" if measurement else "Press Measure first, or open a measurement."
+        no_image = "" if self._scene.newest("reconstruction") is not None else "Press Reconstruct first."
+        reasons: dict[Step, str] = {
+            "measure": no_specimen or no_set,
+            "reconstruct": no_measurement,
+            "segment": no_measurement or self._no_segmenter(),
+            "compare": no_image,
+        }
+        for step, reason in reasons.items():
+            reason = _BUSY if busy else reason
+            self.buttons[step].setEnabled(not reason)
+            self.buttons[step].setToolTip(reason or _TITLES[step])
+        reason = _BUSY if busy else no_specimen or no_set
+        self.run_all.setEnabled(not reason)
+        self.run_all.setToolTip(reason or "Measure, reconstruct, segment and compare in one go.")
+
+    def _no_segmenter(self) -> str:
+        record = self._record(self.measurement.key())
+        if record is None:
+            return ""
+        for one in settings.pattern_sets():
+            if one.header.tensors_sha256 == record.info.set_hash and not one.has_segmenter:
+                return f"The pattern set {one.label} has no segmenter."
+        return ""
+
+    def _record(self, key: str) -> RunRecord | None:
+        layer = self._scene.layer(key)
+        return None if layer is None else record_of(layer)
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def _where(self) -> dict[str, Any]:
+        return {
+            "specimen": self.specimen.key(),
+            "truth": "" if self.truth.key() == "none" else self.truth.key(),
+            "luminance": self.luminance.isChecked(),
+        }
+
+    def _run_all(self) -> None:
+        chosen = self.settings.chosen_set()
+        segmenting: tuple[Step, ...] = ("segment",) if chosen is not None and chosen.has_segmenter else ()
+        self._start(
+            ("measure", "reconstruct", *segmenting, "compare"),
+            lambda: self._scene.work(self.settings.choices(), measurement="", **self._where()),
+        )
+
+    def _run_one(self, step: Step) -> None:
+        measurement, choices = self.measurement.key(), self.settings.choices()
+        if step == "compare":
+            self._start((step,), lambda: self._scene.comparison(choices, measurement=measurement, **self._where()))
+        else:
+            used = "" if step == "measure" else measurement
+            self._start((step,), lambda: self._scene.work(choices, measurement=used, **self._where()))
+
+    def _start(self, steps: tuple[Step, ...], prepare: Callable[[], Work]) -> None:
+        if self._links.job is not None:
+            return
+        try:
+            work = prepare()
+        except DmuError as error:
+            self._on_failed(error)
+            return
+        job = Job("Compressive microscope", lambda progress, cancel: run_steps(steps, work, progress, cancel))
+        job.progressed.connect(self._show_progress_of)
+        job.succeeded.connect(partial(self._on_succeeded, steps))
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.ended.connect(self._links.forget)  # even where the panel is gone by then
+        job.ended.connect(self._on_ended)
+        self._links.job = job
+        self._show_progress(0)
+        self._say("Starting …")
+        self._refresh()
+        job.start()
+
+    def _cancel(self) -> None:
+        if self._links.job is not None:
+            self._links.job.cancel()
+            self.cancel.setEnabled(False)
+            self._say("Stopping …")
+
+    # -- what came of it -----------------------------------------------------------------------------
+
+    def _on_succeeded(self, steps: tuple[Step, ...], work: Work) -> None:
+        if self._links.closed:
+            return
+        first = not self._scene.newest("reconstruction")
+        self._scene.add(work.made)
+        newest = self._scene.measurements()
+        if "measure" in steps and newest:
+            self.measurement.choose(newest[0][0])
+        if len(steps) > 1 and first:
+            self.side_by_side.setChecked(True)
+        self._arrange()
+        if work.comparison is not None and work.record is not None:
+            self.metrics.add(f"×{work.record.info.ratio:g}", work.record.instrument, figures(work.comparison))
+            QTimer.singleShot(0, self._show_metrics)
+        seconds = sum(work.seconds.values())
+        done = ", ".join(_DONE[step] for step in steps)
+        self._say(f"✓ {done[0].upper()}{done[1:]} in {seconds:.1f} s.{self._advice(steps, work)}")
+
+    def _show_metrics(self) -> None:
+        if not self._links.closed:
+            self.area.ensureWidgetVisible(self.metrics)
+
+    def _advice(self, steps: tuple[Step, ...], work: Work) -> str:
+        if "compare" in steps and work.truth_labels is not None and work.labels is None:
+            return " To score the cells as well, press Segment, then Compare."
+        saturated = 0.0 if work.record is None else work.record.info.saturated
+        if "measure" in steps and saturated > 0.001:
+            return f" {saturated:.1%} of the samples are saturated: fewer photons may help."
+        return ""
+
+    def _on_failed(self, error: BaseException) -> None:
+        if isinstance(error, DmuError):
+            show_error(str(error))
+            self._say(f"⚠ {error}")
+        else:
+            logger.error("A job of the compressive microscope failed.", exc_info=error)
+            notification_manager.dispatch(ErrorNotification(error))
+            self._say("⚠ Something went wrong that napari-dmu did not expect: the notification says what.")
+
+    def _on_cancelled(self) -> None:
+        self._say("Cancelled: nothing was added.")
+
+    def _on_ended(self) -> None:
+        if not self._links.closed:
+            self._show_progress(None)
+            self._refresh()
+
+    def _show_progress_of(self, done: int, total: int, what: str) -> None:
+        if self._links.job is not None and not self._links.job.token.cancelled:
+            self._show_progress(done)
+            self._say(what)
+
+    def _show_progress(self, done: int | None) -> None:
+        for widget in (self.progress, self.cancel):
+            widget.setVisible(done is not None)
+        self.cancel.setEnabled(True)
+        self.progress.setValue(done or 0)
+
+    def _say(self, sentence: str) -> None:
+        self.status.setText(sentence)
+        self.status.setVisible(bool(sentence))
+
+    # -- opening -------------------------------------------------------------------------------------
+
+    def _open_sample(self, key: str) -> None:
+        for data, options, kind in samples.open_sample(key):
+            self._viewer.add_layer(Layer.create(data, options, kind))
+
+    def _open_measurement(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", "Measurements (*.tif *.tiff)")
+        if path:
+            self.add_measurement(path)
+
+    def add_measurement(self, path: str) -> None:
+        """Add the measurement in a file as a layer, and choose it."""
+        try:
+            layer = Layer.create(*read_layer(path))
+        except DmuError as error:
+            self._on_failed(error)
+            return
+        self._viewer.add_layer(layer)
+        self.measurement.choose(str(layer.unique_id))

@@ -1,0 +1,149 @@
+"""Where the instrument is chosen: ratio, pattern set, light, and under Advanced the rest."""
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_dmu.viewer.steps import Choices
+from napari_dmu.viewer.summary import acquisition_summary
+from napari_dmu.viewer.widgets.parts import GAP, Choice, Note, add_row, column, form
+from napari_dmu.zoo.registry import SetSummary
+
+NO_SETS = "There are no pattern sets here: name a folder of .dmu.safetensors files in File ▸ Preferences ▸ napari-dmu."
+
+
+class Amount(QDoubleSpinBox):
+    """A number whose steps grow with it: a tenth of its size."""
+
+    def __init__(self, name: str, top: float, value: float, suffix: str, *, bottom: float = 0.0, decimals: int = 0):
+        super().__init__()
+        self.setObjectName(name)
+        self.setDecimals(decimals)
+        self.setRange(bottom, top)
+        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        self.setSuffix(suffix)
+        self.setValue(value)
+
+    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
+        """Leave the wheel to the scroll area."""
+        event.ignore()
+
+
+class SettingsForm(QWidget):
+    """Ratio, pattern set and light; ``changed`` when what would be measured is another."""
+
+    changed = Signal()
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self._sets: list[SetSummary] = []
+        self.ratio = Choice("ratio", "none")
+        self.pattern_set = Choice("pattern_set", "none")
+        self.photons = Amount("photons", 1e7, 1000, " photons", bottom=1)
+        self.summary = Note("summary")
+        rows = form()
+        add_row(
+            rows, "&Ratio", self.ratio,
+            "Compression: how many specimen pixels there are for each sample that the detector delivers.",
+        )  # fmt: skip
+        add_row(
+            rows, "&Pattern set", self.pattern_set,
+            "The illumination patterns and the networks trained with them: choose the one for specimens like yours.",
+        )  # fmt: skip
+        add_row(
+            rows, "P&hotons", self.photons,
+            "Detected from the brightest specimen pixel in one exposure: 100 is dim, 1 000 usual, 10 000 bright.",
+        )  # fmt: skip
+        layout = column()
+        layout.addLayout(rows)
+        layout.addWidget(self.summary)
+        layout.addWidget(self._advanced(device))
+        self.setLayout(layout)
+        self.ratio.chosen.connect(self._offer_sets)
+        self.pattern_set.chosen.connect(self.changed)
+
+    def _advanced(self, device: str) -> QCollapsible:
+        self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=1)
+        self.background = Amount("background", 1e6, 2, " photons", decimals=1)
+        self.seed = QSpinBox()
+        self.seed.setObjectName("seed")
+        self.seed.setRange(0, 2**31 - 1)
+        self.method = Choice("method")
+        self.method.offer([("learned", "Network"), ("lmmse", "Linear estimate")])
+        self.device = Choice("device")
+        self.device.offer(
+            [("auto", "Automatic"), ("cpu", "Processor (CPU)"), ("cuda", "GPU (CUDA)"), ("mps", "GPU (Apple)")],
+            prefer=device,
+        )
+        rows = form()
+        rows.setContentsMargins(0, GAP, 0, GAP)
+        add_row(rows, "Read &noise", self.read_noise, "Noise that the detector adds to every sample when it is read.")
+        add_row(rows, "&Background", self.background, "Stray light on every detector pixel in one exposure.")
+        add_row(rows, "Noise see&d", self.seed, "The same seed gives the same noise; another one, another measurement.")
+        add_row(
+            rows, "Reconstr&uction", self.method,
+            "Network: the trained decoder. Linear estimate: its first step alone, coarser, but nothing is made up.",
+        )  # fmt: skip
+        add_row(
+            rows, "D&evice", self.device,
+            "What computes: automatic takes a GPU if there is one. File ▸ Preferences ▸ napari-dmu keeps it.",
+        )  # fmt: skip
+        content = QWidget()
+        content.setLayout(rows)
+        self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        self.advanced.setObjectName("advanced")
+        self.advanced.setDuration(0)
+        self.advanced.toggleButton().setToolTip("Noise, reconstruction method and device.")
+        inner = self.advanced.layout()
+        assert isinstance(inner, QVBoxLayout)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(0)
+        self.advanced.setContent(content)
+        self.advanced.collapse(animate=False)
+        return self.advanced
+
+    # -- the sets ------------------------------------------------------------------------------------
+
+    def offer(self, sets: Sequence[SetSummary]) -> None:
+        """Offer these pattern sets."""
+        self._sets = list(sets)
+        ratios = sorted({s.ratio for s in self._sets})
+        self.ratio.offer([(f"{r:g}", f"×{r:g}") for r in ratios], prefer="64")
+        self._offer_sets()
+
+    def _offer_sets(self) -> None:
+        fitting = [s for s in self._sets if f"{s.ratio:g}" == self.ratio.key()]
+        # Learned patterns first: the others are there to compare with.
+        fitting.sort(key=lambda s: (s.family != "learned", s.name != "nuclei", s.name, s.family))
+        self.pattern_set.offer([(f"{s.name}/{s.family}", f"{s.name}, {s.family}") for s in fitting])
+        self.changed.emit()
+
+    def chosen_set(self) -> SetSummary | None:
+        """The pattern set that is chosen."""
+        wanted = (self.ratio.key(), self.pattern_set.key())
+        return next((s for s in self._sets if (f"{s.ratio:g}", f"{s.name}/{s.family}") == wanted), None)
+
+    def choices(self) -> Choices:
+        """Everything as it is set now."""
+        chosen = self.chosen_set()
+        which = {} if chosen is None else {"name": chosen.name, "ratio": chosen.ratio, "family": chosen.family}
+        return Choices(
+            **which,
+            photons=self.photons.value(),
+            background=self.background.value(),
+            read_noise=self.read_noise.value(),
+            seed=self.seed.value(),
+            method=self.method.key(),
+            device=self.device.key(),
+        )
+
+    def describe(self, shape: tuple[int, ...] | None) -> None:
+        """Say in plain words what would be measured of a specimen of this shape."""
+        chosen = self.chosen_set()
+        if chosen is None:
+            self.summary.setText(NO_SETS)
+        else:
+            known = shape is not None and len(shape) >= 2 and 0 not in shape
+            self.summary.setText(acquisition_summary(shape if known else None, chosen))

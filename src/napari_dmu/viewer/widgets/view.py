@@ -1,0 +1,166 @@
+"""How the panel looks: its controls, their order and their explanations. No behaviour here."""
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dmu.viewer.samples import SAMPLES
+from napari_dmu.viewer.steps import Step
+from napari_dmu.viewer.widgets.metrics import MetricsTable
+from napari_dmu.viewer.widgets.parts import GAP, MARGIN, ROW, Choice, Note, add_row, column, form, heading, line
+from napari_dmu.viewer.widgets.settings_form import SettingsForm
+
+# White on this blue has a contrast of 6 : 1, on dark themes and on light ones.
+_PRIMARY = """
+QPushButton { background-color: #1f6fb2; color: #ffffff; font-weight: 600; padding: 6px; border-radius: 3px; }
+QPushButton:hover { background-color: #2a80c8; }
+QPushButton:focus { border: 2px solid #ffffff; }
+QPushButton:disabled { background-color: rgba(128, 128, 128, 0.25); color: rgba(160, 160, 160, 0.9); }
+"""
+BUTTONS: dict[Step, str] = {
+    "measure": "&Measure",
+    "reconstruct": "Re&construct",
+    "segment": "Segmen&t",
+    "compare": "C&ompare",
+}
+
+
+class PanelView(QWidget):
+    """The controls of the panel in a scroll area, from the specimen down to the figures."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        body = QWidget()
+        layout = QVBoxLayout(body)
+        layout.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
+        layout.setSpacing(GAP)
+        for part in (self._specimen(), line(), self._microscope(device), line(), self._run(), line(), self._results()):
+            if isinstance(part, QWidget):
+                layout.addWidget(part)
+            else:
+                layout.addLayout(part)
+        layout.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(body)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.area = scroll
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(scroll)
+        self.setMinimumWidth(340)  # napari's title of the dock needs as much
+
+    def _specimen(self) -> QVBoxLayout:
+        self.specimen = Choice("specimen", "No image is open")
+        self.hint = Note("hint")
+        self.hint.setText("Drop a TIFF on the window, or open a sample.")
+        self.sample_button = QPushButton("Open sample")
+        self.sample_button.setObjectName("open_sample")
+        self.sample_button.setToolTip("Simulated specimens that come with napari-dmu, with their true cells.")
+        menu = QMenu(self.sample_button)
+        self.sample_actions = {key: menu.addAction(title) for key, title in SAMPLES.items()}
+        self.sample_button.setMenu(menu)
+        self.luminance = QCheckBox("Use its luminance (the image is in colour)")
+        self.luminance.setObjectName("luminance")
+        self.luminance.setToolTip("Measure the brightness of a colour image; or split its channels and choose one.")
+        self.luminance.setVisible(False)
+        self.truth = Choice("truth", "none")
+        rows = form()
+        add_row(rows, "&Specimen", self.specimen, "The image that the microscope looks at: any image layer, 2D to 5D.")
+        add_row(
+            rows, "&Ground truth", self.truth,
+            "Labels of the true cells, if you have them: then Compare also scores the cells that were found.",
+        )  # fmt: skip
+        self.measurement = Choice("measurement", "none yet")
+        self.open_measurement = QPushButton("Open…")
+        self.open_measurement.setObjectName("open_measurement")
+        self.open_measurement.setToolTip("Open a measurement that was saved, to reconstruct or segment it.")
+        chooser = QWidget()
+        beside = QHBoxLayout(chooser)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.setSpacing(GAP)
+        beside.addWidget(self.measurement, 1)
+        beside.addWidget(self.open_measurement)
+        tip = "The measurement that Reconstruct and Segment go by: the last one, or the one you select."
+        add_row(rows, "Measu&rement", chooser, tip)
+        label = rows.labelForField(chooser)
+        assert isinstance(label, QLabel)
+        label.setBuddy(self.measurement)
+        self.measurement.setToolTip(tip)
+        self.measurement.setAccessibleName("Measurement")
+        layout = column()
+        layout.addLayout(rows)
+        for widget in (self.luminance, self.hint, self.sample_button):
+            layout.addWidget(widget)
+        return layout
+
+    def _microscope(self, device: str) -> QVBoxLayout:
+        self.settings = SettingsForm(device)
+        layout = column()
+        layout.addWidget(heading("Microscope"))
+        layout.addWidget(self.settings)
+        return layout
+
+    def _run(self) -> QVBoxLayout:
+        self.run_all = QPushButton("Run &all")
+        self.run_all.setObjectName("run_all")
+        self.run_all.setStyleSheet(_PRIMARY)
+        self.run_all.setFixedHeight(ROW + 7)
+        self.buttons: dict[Step, QPushButton] = {}
+        grid = QGridLayout()
+        grid.setSpacing(GAP)
+        for index, (step, text) in enumerate(BUTTONS.items()):
+            button = QPushButton(text)
+            button.setObjectName(step)
+            button.setFixedHeight(ROW + 1)
+            self.buttons[step] = button
+            grid.addWidget(button, index // 2, index % 2)
+        self.progress = QProgressBar()
+        self.progress.setObjectName("progress")
+        self.progress.setRange(0, 1000)
+        self.progress.setTextVisible(True)
+        self.progress.setAccessibleName("Progress")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setObjectName("cancel")
+        self.cancel.setToolTip("Stop; nothing is added.")
+        bar = QHBoxLayout()
+        bar.setSpacing(GAP)
+        bar.addWidget(self.progress, 1)
+        bar.addWidget(self.cancel)
+        self.status = Note("status")
+        self.status.setAccessibleName("Status")
+        layout = column()
+        layout.addWidget(self.run_all)
+        layout.addLayout(grid)
+        layout.addLayout(bar)
+        layout.addWidget(self.status)
+        return layout
+
+    def _results(self) -> QVBoxLayout:
+        self.side_by_side = QCheckBox("Sho&w side by side")
+        self.side_by_side.setObjectName("side_by_side")
+        self.side_by_side.setToolTip(
+            "Every visible layer in a field of its own (napari's grid), or all on one another."
+        )
+        self.metrics = MetricsTable()
+        layout = column()
+        top = QHBoxLayout()
+        top.addWidget(heading("Results"))
+        top.addStretch(1)
+        top.addWidget(self.side_by_side)
+        layout.addLayout(top)
+        layout.addWidget(self.metrics)
+        return layout

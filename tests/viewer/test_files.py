@@ -1,0 +1,129 @@
+"""Reader, writer, samples and manifest: what napari calls."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from npe2 import PluginManager, PluginManifest
+
+from napari_dmu.engine.verbs import load, simulate
+from napari_dmu.errors import FileError
+from napari_dmu.files.measurement import write_measurement
+from napari_dmu.viewer.layers import measurement_of
+from napari_dmu.viewer.reader import get_reader, is_measurement, read_layer
+from napari_dmu.viewer.samples import SAMPLES, open_sample
+from napari_dmu.viewer.writer import write_layer
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "napari_dmu"
+
+
+@pytest.fixture
+def measured(tmp_path: Path, cells: np.ndarray, ratio: float) -> Path:
+    """A measurement file of a time series."""
+    measurement = simulate(
+        np.stack([cells, cells[::-1]]), load("nuclei", ratio=ratio), axes=("t", "y", "x"), scale=(30, 0.5, 0.5),
+        units=("second", "micrometer", "micrometer"), translate=(0, 7, 8),
+    )  # fmt: skip
+    path = tmp_path / "cells.dmu.ome.tif"
+    write_measurement(path, measurement)
+    return path
+
+
+def test_a_measurement_survives_reader_and_writer(measured: Path, tmp_path: Path) -> None:
+    reader = get_reader(str(measured))
+    assert reader is not None
+    (data,) = reader(str(measured))
+    layer = Layer.create(*data)
+    assert layer.name == "cells"
+    assert layer.axis_labels == ("pattern", "t", "y", "x")
+    assert [str(u) for u in layer.units] == ["pixel", "second", "micrometer", "micrometer"]
+    written = write_layer(str(tmp_path / "again.dmu.ome.tif"), *layer.as_layer_data_tuple()[:2])
+    again = measurement_of(Layer.create(*read_layer(written[0])))
+    first = measurement_of(layer)
+    assert again.info == first.info
+    np.testing.assert_array_equal(np.asarray(again.data), np.asarray(first.data))
+
+
+def test_the_reader_leaves_other_files_alone(tmp_path: Path, cells: np.ndarray) -> None:
+    plain, empty, text = tmp_path / "plain.tif", tmp_path / "empty.tif", tmp_path / "notes.txt"
+    tifffile.imwrite(plain, cells)
+    empty.touch()
+    text.write_text("napari-dmu measurement")
+    for path in (plain, empty, text, tmp_path / "missing.tif"):
+        assert get_reader(str(path)) is None
+        assert not is_measurement(path)
+    assert get_reader([]) is None
+
+
+def test_the_writer_refuses_other_layers(tmp_path: Path, cells: np.ndarray) -> None:
+    with pytest.raises(FileError, match="no compressed measurement"):
+        write_layer(str(tmp_path / "x.dmu.ome.tif"), cells, {"name": "cells"})
+
+
+def test_a_dropped_tiff_opens_without_a_question(tmp_path: Path, cells: np.ndarray) -> None:
+    """A second reader of *.tif would make napari ask at each of them."""
+    from napari.plugins import _npe2
+
+    for name in ("a.tif", "a.tiff", "a.ome.tif"):
+        assert "napari-dmu" not in _npe2.get_readers(str(tmp_path / name))
+    assert "napari-dmu" in _npe2.get_readers(str(tmp_path / "a.dmu.ome.tif"))
+
+
+def test_own_files_are_opened_by_the_own_reader(measured: Path) -> None:
+    viewer = ViewerModel()
+    (layer,) = viewer.open(str(measured), plugin="napari-dmu")
+    assert layer.data.shape[0] == measurement_of(layer).info.acquisition.exposures
+
+
+def test_the_manifest_is_valid_and_every_command_exists() -> None:
+    manifest = PluginManifest.from_file(SOURCE / "napari.yaml")
+    manifest.validate_imports()
+    (widget,) = manifest.contributions.widgets or []
+    assert widget.display_name == "Compressive microscope"
+    assert {sample.key for sample in manifest.contributions.sample_data or []} == set(SAMPLES)
+    titles = {sample.key: sample.display_name for sample in manifest.contributions.sample_data or []}
+    assert titles == SAMPLES
+    assert set(manifest.contributions.configurations) == {"computing", "library"}
+
+
+@pytest.mark.parametrize("key", SAMPLES)
+def test_samples_open_with_units_and_truth(key: str) -> None:
+    layers = [Layer.create(*data) for data in open_sample(key)]
+    image = layers[0]
+    assert isinstance(image, Image)
+    assert [str(u) for u in image.units][-2:] == ["micrometer", "micrometer"]
+    assert image.axis_labels[-2:] == ("y", "x")
+    if key.startswith("nuclei"):
+        truth = layers[1]
+        assert isinstance(truth, Labels)
+        assert truth.data.shape == image.data.shape
+        assert not truth.visible
+        assert truth.data.max() > 5
+        np.testing.assert_array_equal(truth.scale, image.scale)
+
+
+def test_the_menu_opens_a_sample() -> None:
+    viewer = ViewerModel()
+    viewer.open_sample("napari-dmu", "nuclei_time_series")
+    assert viewer.layers[0].axis_labels == ("t", "y", "x")
+    assert "napari-dmu" in dict(PluginManager.instance().iter_sample_data())
+
+
+def test_preferences_have_their_defaults() -> None:
+    from napari.settings import _clear_plugin_settings_cache
+
+    from napari_dmu.viewer.settings import Preferences, plugin_settings, preferences
+
+    _clear_plugin_settings_cache()
+    assert preferences() == Preferences()
+    found = plugin_settings()
+    found.computing.device = "cpu"
+    try:
+        assert preferences().device == "cpu"
+        with pytest.raises(ValueError, match="allowed"):
+            found.computing.device = "abacus"
+    finally:
+        found.computing.device = "auto"

@@ -1,0 +1,123 @@
+"""Makes the pictures of the documentation: the window after Run all, on a sample that comes with the package.
+
+    python tools/screenshots.py [--out docs/images] [--image FILE --labels FILE] [--ratio 64]
+
+Needs a display; without one: xvfb-run -a -s "-screen 0 1280x800x24" python tools/screenshots.py
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+WIDTH, HEIGHT = 1280, 720
+
+
+def main() -> None:
+    """Write window.png, window-overlay.png, window-empty.png and window-series.png."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "images")
+    parser.add_argument("--image", type=Path, help="a TIFF instead of the sample")
+    parser.add_argument("--labels", type=Path, help="its true cells")
+    parser.add_argument("--ratio", default="64")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")  # the user's own stay as they are
+        take_all(options)
+
+
+def take_all(options: argparse.Namespace) -> None:
+    """All pictures, each in a window of its own."""
+    register()
+    viewer, panel = open_window()
+    take(viewer, options.out / "window-empty.png")
+    viewer.close()
+
+    viewer, panel = open_window()
+    open_specimen(viewer, options)
+    panel.settings.ratio.choose(options.ratio)
+    run_all(panel)
+    take(viewer, options.out / "window.png")
+    panel.side_by_side.setChecked(False)
+    take(viewer, options.out / "window-overlay.png")
+    viewer.close()
+
+    viewer, panel = open_window()
+    viewer.open_sample("napari-dmu", "nuclei_time_series")
+    panel.settings.ratio.choose(options.ratio)
+    run_all(panel)
+    panel.settings.advanced.expand(animate=False)
+    take(viewer, options.out / "window-series.png")
+    viewer.close()
+
+
+def register() -> None:
+    """Make the plugin known where it is run from the source tree."""
+    from npe2 import PluginManager, PluginManifest
+
+    manager = PluginManager.instance()
+    manager.discover()
+    if "napari-dmu" not in manager:
+        manager.register(PluginManifest.from_file(PROJECT / "src" / "napari_dmu" / "napari.yaml"))
+
+
+def open_window():
+    """A viewer of the size of a small laptop, with the panel."""
+    import napari
+
+    viewer = napari.Viewer(show=True, show_welcome_screen=False)
+    window = viewer.window._qt_window
+    window.showNormal()
+    window.resize(WIDTH, HEIGHT)
+    _, panel = viewer.window.add_plugin_dock_widget("napari-dmu", "Compressive microscope")
+    wait(0.3)
+    return viewer, panel
+
+
+def open_specimen(viewer, options: argparse.Namespace) -> None:
+    """The sample, or the image that was named."""
+    import tifffile
+
+    if options.image is None:
+        viewer.open_sample("napari-dmu", "nuclei_2d")
+        return
+    viewer.add_image(tifffile.imread(options.image), name=options.image.stem)
+    if options.labels is not None:
+        labels = tifffile.imread(options.labels).astype("int32")
+        viewer.add_labels(labels, name=f"{options.image.stem}_labels", visible=False)
+
+
+def run_all(panel) -> None:
+    """Press the button and wait for the end."""
+    panel.run_all.click()
+    limit = time.monotonic() + 600
+    wait(0.2)
+    while not panel.run_all.isEnabled() and time.monotonic() < limit:
+        wait(0.1)
+    print(panel.status.text())
+
+
+def wait(seconds: float) -> None:
+    """Let the window work for a while."""
+    from qtpy.QtWidgets import QApplication
+
+    end, rounds = time.monotonic() + seconds, 0
+    while time.monotonic() < end or rounds < 10:  # layouts need some rounds, however slow the machine
+        QApplication.processEvents()
+        rounds += 1
+        time.sleep(0.01)
+
+
+def take(viewer, path: Path) -> None:
+    """A picture of the whole window."""
+    viewer.reset_view()
+    wait(1.0)
+    viewer.window.screenshot(path=str(path), canvas_only=False, flash=False)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
