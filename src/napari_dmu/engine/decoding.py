@@ -27,7 +27,7 @@ def decoded_plane(
 ) -> NDArray[np.float32]:
     """Fluorescence density of one plane: counts (T, y, x) → (Y, X); ``linear`` takes the lifting alone."""
     image = np.empty(info.field, dtype=np.float32)
-    for tile, decoded in _decoded_tiles(instrument, counts, info, 0, cancel):
+    for tile, decoded in _decoded_tiles(instrument, counts, info, cancel):
         image[tile.keep] = _part(decoded.lifted if linear else decoded.image, tile)[0]
     return image
 
@@ -46,8 +46,8 @@ def head_planes(
     head = instrument.segmenter
     assert head is not None
     maps = np.empty((2, *info.field), dtype=np.float32)
-    extra = reach_of(head.shape.widths, head.shape.blocks)
-    for tile, decoded in _decoded_tiles(instrument, counts, info, extra, cancel):
+    above = {"extra": reach_of(head.shape.widths, head.shape.blocks), "levels": len(head.shape.widths)}
+    for tile, decoded in _decoded_tiles(instrument, counts, info, cancel, **above):
         with torch.inference_mode():
             prediction = head(decoded.image, decoded.features)
             prediction = torch.cat([prediction[:, :1].sigmoid(), prediction[:, 1:]], dim=1)
@@ -59,11 +59,11 @@ def _decoded_tiles(
     instrument: PatternSet,
     counts: NDArray[np.generic],
     info: MeasurementInfo,
-    extra: int,
     cancel: CancelToken | None,
+    **above: int,
 ) -> Iterator[tuple[Tile, Decoded]]:
     frames = torch.from_numpy(counts.astype(np.float32))
-    for tile in plan(info.field, info.acquisition, instrument.header.decoder, extra=extra):
+    for tile in plan(info.field, info.acquisition, instrument.header.decoder, **above):
         check(cancel)
         part = frames[(slice(None), *tile.read)]
         try:

@@ -49,14 +49,21 @@ def reach_of(widths: tuple[int, ...], blocks: tuple[int, ...]) -> int:
 
 
 def plan(
-    field: tuple[int, int], acquisition: Acquisition, shape: DecoderShape, *, extra: int = 0, side: int = TILE
+    field: tuple[int, int],
+    acquisition: Acquisition,
+    shape: DecoderShape,
+    *,
+    extra: int = 0,
+    levels: int = 1,
+    side: int = TILE,
 ) -> tuple[Tile, ...]:
     """Tiles that cover ``field`` (Y, X) exactly once.
 
     Tiles begin at whole pattern periods and whole steps of the networks' coarsest grid, so that a tile computes
-    what the whole field would.
+    what the whole field would. ``extra`` and ``levels`` are the reach (grid pixels) and the levels of a network on
+    top of the decoder's features.
     """
-    step = math.lcm(acquisition.period, shape.stride * 2 ** (max(len(shape.widths), 3) - 1))
+    step = math.lcm(acquisition.period, shape.stride * 2 ** (max(len(shape.widths), levels) - 1))
     halo = math.ceil(margin(acquisition, shape, extra=extra) / step) * step
     core = max(step, side // step * step)
     return tuple(

@@ -36,7 +36,8 @@ def load_checkpoint(path: Path, modules: dict[str, Any]) -> dict[str, Any]:
     try:
         with safe_open(path, framework="pt") as file:
             numbers: dict[str, Any] = json.loads((file.metadata() or {})["numbers"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            # Copies, not views of the mapped file: the next checkpoint replaces it.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
         for name, part in modules.items():
             prefix = f"{name}/"
             _restore(part, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})

@@ -87,13 +87,16 @@ class PatternSet:
 
 
 def build_networks(header: SetHeader) -> tuple[Decoder, SegmentationHead | None]:
-    """Untrained networks of the shapes that a header describes."""
+    """Untrained networks of the shapes that a header describes; the global random state is left as it is."""
+    import torch
+
     from napari_dmu.reconstruction.refinement import Decoder
     from napari_dmu.segmentation.head import SegmentationHead
 
     a = header.acquisition
-    decoder = Decoder(a.exposures, a.bin, a.period, header.decoder)
-    head = SegmentationHead(header.decoder.widths[0], header.decoder.stride, header.head) if header.head else None
+    with torch.random.fork_rng(devices=[]):
+        decoder = Decoder(a.exposures, a.bin, a.period, header.decoder)
+        head = SegmentationHead(header.decoder.widths[0], header.decoder.stride, header.head) if header.head else None
     return decoder, head
 
 
@@ -136,11 +139,12 @@ def read_set(path: Path) -> PatternSet:
     """
     import torch
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     header = read_header(path)
     try:
-        tensors = load_file(path)
+        # Not mapped from the file: replacing the file while the set is in use must not end the program.
+        tensors = load(path.read_bytes())
     except (SafetensorError, OSError) as error:
         raise PatternSetError(f"The pattern set {path.name} is damaged: get the file again.") from error
     if _tensors_hash(tensors) != header.tensors_sha256:

@@ -1,0 +1,157 @@
+"""Training images: what is read, and that crops come from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from support import discs
+
+from napari_dmu.errors import FileError, SpecimenError
+from napari_dmu.segmentation.instances import distance_target
+from napari_dmu.training.data import LEVELS, CropSampler, Example, fingerprint, jitter, read_examples
+
+CPU = torch.device("cpu")
+
+
+def numbered(shape: tuple[int, int], first: int = 0) -> Example:
+    """An image in which every pixel has a value of its own."""
+    size = shape[0] * shape[1]
+    values = (np.arange(first, first + size) / LEVELS).astype(np.float32).reshape(shape)
+    return Example("numbered", values, None)
+
+
+def seed(value: int) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+@given(
+    shape=st.tuples(st.integers(8, 40), st.integers(8, 40)), side=st.sampled_from([4, 8]), number=st.integers(0, 999)
+)
+def test_a_crop_is_a_window_of_the_image_turned_or_mirrored(shape: tuple[int, int], side: int, number: int) -> None:
+    example = numbered(shape)
+    crops = CropSampler([[example]], [1.0], device=CPU).draw(4, side, seed(number))
+    assert crops.shape == (4, 1, side, side)
+    whole = np.rint(example.specimen * LEVELS).astype(int)
+    for crop in np.rint(crops[:, 0].numpy() * LEVELS).astype(int):
+        top, left = np.unravel_index(crop.min(), shape)
+        window = whole[top : top + side, left : left + side]
+        poses = [np.rot90(w, turn) for w in (window, window.T) for turn in range(4)]
+        assert any(np.array_equal(crop, pose) for pose in poses)
+
+
+def test_every_pose_and_every_place_occurs() -> None:
+    sampler = CropSampler([[numbered((9, 9))]], [1.0], device=CPU)
+    crops = np.rint(sampler.draw(600, 8, seed(0))[:, 0].numpy() * LEVELS).astype(int)
+    assert len({tuple(c.ravel()) for c in crops}) == 4 * 8
+
+
+def test_the_generator_decides_and_the_global_one_is_left_alone() -> None:
+    sampler = CropSampler([[numbered((30, 40))], [numbered((20, 20), 5000)]], [1.0, 2.0], device=CPU)
+    before = torch.random.get_rng_state()
+    first = sampler.draw(8, 16, seed(3))
+    assert torch.equal(first, sampler.draw(8, 16, seed(3)))
+    assert not torch.equal(first, sampler.draw(8, 16, seed(4)))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("shape", [(1, 50), (5, 7), (50, 3)])
+def test_small_images_are_extended_by_reflection(shape: tuple[int, int]) -> None:
+    example = numbered(shape, 100)
+    crop = CropSampler([[example]], [1.0], device=CPU).draw(6, 16, seed(1))
+    values = np.rint(crop.numpy() * LEVELS).astype(int)
+    assert np.isin(values, np.rint(example.specimen * LEVELS)).all()
+    # Reflection never jumps: neighbours in the crop are neighbours in the image, or the same pixel.
+    rows, columns = np.unravel_index(values - 100, shape)
+    for axis in (-1, -2):
+        assert (np.abs(np.diff(rows, axis=axis)) + np.abs(np.diff(columns, axis=axis)) <= 1).all()
+
+
+def test_groups_are_drawn_by_weight_and_images_by_the_root_of_their_area() -> None:
+    groups = [[numbered((10, 10))], [numbered((10, 10), 1000), numbered((20, 20), 2000)]]
+    crops = CropSampler(groups, [1.0, 3.0], device=CPU).draw(4000, 8, seed(0))
+    first = np.rint(crops[:, 0, 0, 0].numpy() * LEVELS)
+    shares = [(first < 1000).mean(), ((first >= 1000) & (first < 2000)).mean(), (first >= 2000).mean()]
+    np.testing.assert_allclose(shares, [1 / 4, 1 / 4, 1 / 2], atol=4 * 0.5 / 4000**0.5)
+
+
+def test_targets_move_with_their_image() -> None:
+    image, labels = discs((40, 48), seed=3, count=4)
+    sampler = CropSampler([[Example("discs", image, labels)]], [1.0], device=CPU, with_targets=True)
+    crops = sampler.draw(12, 40, seed(2))
+    assert crops.shape == (12, 3, 40, 40)
+    bright, inside, distance = crops.unbind(1)
+    assert set(inside.unique().tolist()) == {0.0, 1.0}
+    assert bright[inside > 0].mean() > 0.6 > 0.2 > bright[inside == 0].mean()
+    assert (distance[inside == 0] == 0).all()
+    for crop, one in zip(distance.numpy(), inside.numpy(), strict=True):
+        poses = [np.rot90(w, turn) for w in (distance_target(labels), distance_target(labels).T) for turn in range(4)]
+        windows = [p[i : i + 40, j : j + 40] for p in poses for i in range(9) for j in range(9)]
+        assert any(w.shape == crop.shape and np.abs(w - crop).max() < 1e-4 for w in windows)
+        assert ((one > 0) == (crop > 0)).all()
+
+
+def test_jitter_dims_half_of_the_examples_and_never_brightens() -> None:
+    factor = jitter(torch.ones(4000, 1, 1, 1), seed(0), low=0.5).flatten()
+    assert factor.min() >= 0.5
+    assert factor.max() == 1
+    assert (factor == 1).float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_images_and_masks_is_read_in_order(images: Path) -> None:
+    examples = read_examples(images / "discs" / "train", masks=True)
+    assert [e.name for e in examples] == [f"{i}.tif" for i in range(6)]
+    for example in examples:
+        assert example.specimen.dtype == np.float32
+        assert example.specimen.min() == 0
+        assert example.specimen.max() == 1
+        assert example.labels is not None
+        assert example.labels.shape == example.specimen.shape
+    assert all(e.labels is None for e in read_examples(images / "discs" / "train" / "images", masks=False))
+
+
+def test_the_fingerprint_follows_pixels_masks_names_and_order(images: Path) -> None:
+    examples = read_examples(images / "discs" / "train", masks=True)
+    first = fingerprint(examples)
+    assert first == fingerprint(read_examples(images / "discs" / "train", masks=True))
+    one = examples[0]
+    assert one.labels is not None
+    changed = one.specimen.copy()
+    changed[5, 5] = 1 - changed[5, 5]
+    others = [
+        Example(one.name, changed, one.labels),
+        Example("other.tif", one.specimen, one.labels),
+        Example(one.name, one.specimen, one.labels + 1),
+        Example(one.name, one.specimen, None),
+    ]
+    prints = [first, fingerprint(examples[::-1]), *(fingerprint([other, *examples[1:]]) for other in others)]
+    assert len(set(prints)) == len(prints)
+
+
+def test_unusable_folders_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    def refused(kind: type[Exception] = FileError, *, masks: bool = True) -> None:
+        with pytest.raises(kind) as refusal:
+            read_examples(tmp_path, masks=masks)
+        assert "\n" not in str(refusal.value)
+        assert str(refusal.value).endswith(".")
+
+    refused()
+    (tmp_path / "images").mkdir()
+    refused()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.ones((8, 8), dtype=np.uint8))
+    refused()
+    (tmp_path / "masks").mkdir()
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", np.ones((8, 9), dtype=np.uint8))
+    refused()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.ones((3, 8, 8), dtype=np.uint8), photometric="minisblack")
+    refused(masks=False)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.full((8, 8), np.nan, dtype=np.float32))
+    refused(SpecimenError, masks=False)

@@ -1,0 +1,131 @@
+"""Where sets are found, which one wins, and what is said when there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from support import assert_sentence, make_set
+
+import napari_dmu
+from napari_dmu.errors import PatternSetError
+from napari_dmu.zoo import registry
+from napari_dmu.zoo.registry import available_sets, load_by_hash, load_set
+
+SETS = ("env", "extra", "shipped")
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Folders of the environment, the preference and the package, all empty."""
+    folders = {name: tmp_path / name for name in SETS}
+    for folder in folders.values():
+        folder.mkdir()
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(folders["env"]))
+    monkeypatch.setattr(registry, "_extra_folders", [folders["extra"]])
+    monkeypatch.setattr(registry, "SHIPPED", folders["shipped"])
+    return folders
+
+
+def test_the_users_folders_come_before_the_package(places: dict[str, Path]) -> None:
+    for name in reversed(SETS):
+        made = make_set(places[name] / "discs.dmu.safetensors", seed=SETS.index(name))
+        (found,) = available_sets()
+        assert found.path.parent == places[name]
+        assert load_set("discs", ratio=4, family="raster").hash == made.hash
+
+
+def test_several_folders_in_the_environment_are_searched_in_order(
+    places: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_set(places["shipped"] / "a.dmu.safetensors")
+    make_set(places["extra"] / "a.dmu.safetensors", name="others")
+    listed = os.pathsep.join(["", str(tmp_path / "nowhere"), str(places["shipped"]), str(places["extra"])])
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, listed)
+    assert [s.name for s in available_sets()] == ["discs", "others"]
+    assert registry.folders()[:3] == (tmp_path / "nowhere", places["shipped"], places["extra"])
+
+
+def test_sets_are_sorted_and_summarised(places: dict[str, Path]) -> None:
+    made = make_set(places["extra"] / "z.dmu.safetensors")
+    make_set(places["env"] / "b.dmu.safetensors", exposures=1, with_head=False)
+    make_set(places["env"] / "a.dmu.safetensors", name="atoms")
+    found = available_sets()
+    assert [(s.name, s.ratio) for s in found] == [("atoms", 4), ("discs", 4), ("discs", 16)]
+    summary = found[1]
+    assert (summary.family, summary.exposures, summary.bin, summary.period) == ("raster", 4, 4, 8)
+    assert (summary.dose_mean, summary.dose_max) == (1.0, 1.0)
+    assert summary.bytes == summary.path.stat().st_size
+    assert summary.header == made.header
+    assert summary.label == "×4 discs, raster"
+    assert [s.has_segmenter for s in found] == [True, True, False]
+    assert summary.psnr is summary.ssim is summary.ap50 is None
+
+
+def test_a_broken_file_does_not_hide_the_others(places: dict[str, Path]) -> None:
+    good = make_set(places["env"] / "m.dmu.safetensors")
+    (places["env"] / "a.dmu.safetensors").write_bytes(b"rubbish")
+    (places["env"] / "z.dmu.safetensors").write_bytes((places["env"] / "m.dmu.safetensors").read_bytes()[:100])
+    (places["env"] / "d.dmu.safetensors").mkdir()
+    (places["env"] / "readme.txt").write_text("no set")
+    assert [s.name for s in available_sets()] == ["discs"]
+    assert load_set("discs", ratio=4, family="raster").hash == good.hash
+
+
+def test_a_set_that_is_put_there_or_taken_away_is_noticed(places: dict[str, Path]) -> None:
+    path = places["env"] / "a.dmu.safetensors"
+    assert available_sets() == []
+    first = make_set(path)
+    assert [s.header.tensors_sha256 for s in available_sets()] == [first.hash]
+    second = make_set(path, seed=5)
+    os.utime(path, ns=(1, 1))
+    assert [s.header.tensors_sha256 for s in available_sets()] == [second.hash]
+    path.unlink()
+    assert available_sets() == []
+
+
+def test_an_unknown_set_is_refused_with_what_there_is(places: dict[str, Path]) -> None:
+    make_set(places["env"] / "a.dmu.safetensors")
+    make_set(places["env"] / "b.dmu.safetensors", name="blobs", exposures=1)
+    for name, ratio, family in (("nuclei", 4, "raster"), ("discs", 64, "raster"), ("discs", 4, "learned")):
+        with pytest.raises(PatternSetError) as refusal:
+            load_set(name, ratio=ratio, family=family)
+        assert_sentence(refusal.value)
+        for there in ("×4 discs, raster", "×16 blobs, raster", f"×{ratio} {name}, {family}"):
+            assert there in str(refusal.value)
+
+
+def test_no_sets_at_all_is_said(places: dict[str, Path]) -> None:
+    with pytest.raises(PatternSetError, match="none"):
+        load_set("nuclei", ratio=64)
+
+
+def test_the_public_verb_loads_learned_nuclei_by_default(places: dict[str, Path]) -> None:
+    make_set(places["env"] / "a.dmu.safetensors", name="nuclei")
+    with pytest.raises(PatternSetError, match="nuclei, learned"):
+        napari_dmu.load(ratio=4)
+    assert napari_dmu.load("nuclei", ratio=4, family="raster").ratio == 4
+
+
+def test_a_measurements_own_set_is_found_by_hash_also_behind_another_of_the_same_name(places: dict[str, Path]) -> None:
+    new = make_set(places["env"] / "a.dmu.safetensors", seed=1)
+    old = make_set(places["shipped"] / "a.dmu.safetensors", seed=2)
+    for made in (new, old):
+        assert load_by_hash(made.hash, "×4 discs, raster").hash == made.hash
+    with pytest.raises(PatternSetError, match="×4 discs, raster, 0123456789ab") as refusal:
+        load_by_hash("0123456789ab" + 52 * "0", "×4 discs, raster")
+    assert_sentence(refusal.value)
+
+
+def test_a_preference_is_added_once(places: dict[str, Path]) -> None:
+    registry.add_folder(places["extra"])
+    registry.add_folder(places["extra"])
+    assert registry.folders().count(places["extra"]) == 1
+
+
+def test_a_set_is_known_by_its_header_and_not_by_its_file_name(places: dict[str, Path]) -> None:
+    make_set(places["env"] / "a.dmu.safetensors")
+    shutil.move(places["env"] / "a.dmu.safetensors", places["env"] / "Übung 1.dmu.safetensors")
+    assert [s.label for s in available_sets()] == ["×4 discs, raster"]
