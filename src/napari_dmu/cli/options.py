@@ -35,6 +35,10 @@ ReadNoise = Annotated[
 Background = Annotated[
     float | None, typer.Option("--background", help="Photons per detector pixel.", show_default="the set's own")
 ]
+Detector = Annotated[
+    str | None,
+    typer.Option("--detector", help="ideal, scmos, emccd, pmt_array or spad_array.", show_default="the set's own"),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.")]
 Luminance = Annotated[bool, typer.Option("--luminance", help="Take the luminance of a colour image.")]

@@ -9,6 +9,7 @@ import typer
 
 from napari_dmu.cli.options import (
     Background,
+    Detector,
     Device,
     Family,
     Luminance,
@@ -32,6 +33,7 @@ def simulate(
     photons: Photons = None,
     read_noise: ReadNoise = None,
     background: Background = None,
+    detector: Detector = None,
     seed: Seed = 0,
     device: Device = "auto",
     luminance: Luminance = False,
@@ -54,6 +56,7 @@ def simulate(
             photons=photons,
             read_noise=read_noise,
             background=background,
+            detector=detector,
             seed=seed,
             axes=image.axes,
             scale=image.scale,

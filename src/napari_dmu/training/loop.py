@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from napari_dmu._version import __version__
+from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.forward import Microscope, dose
 from napari_dmu.microscope.patterns import Patterns, make_patterns
 from napari_dmu.reconstruction.refinement import Decoder
@@ -74,6 +75,7 @@ def train(
     out: Path,
     *,
     device: torch.device,
+    start: PatternSet | None = None,
     report: Report | None = None,
     check_cancelled: Callable[[], None] | None = None,
 ) -> PatternSet:
@@ -89,6 +91,8 @@ def train(
         Root of the folders that the recipe names.
     out
         Pattern set file to write.
+    start
+        Take patterns and decoder from this set and train the segmentation head alone.
     report
         Called with (steps done, all steps, what is going on).
     check_cancelled
@@ -106,7 +110,7 @@ def train(
     )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
-        patterns, decoder, chosen = _content(session)
+        patterns, decoder, chosen = _content(session) if start is None else _taken(session, start)
         head = _head(session, patterns, decoder) if recipe.head else None
     return _finish(session, out, patterns, decoder, head, chosen)
 
@@ -187,6 +191,18 @@ def _content(session: _Session) -> tuple[Patterns, Decoder, str]:
             }  # fmt: skip
             save_checkpoint(session.checkpoint, parts, numbers)
     return best_patterns.binary(), _frozen(best.module), chosen
+
+
+def _taken(session: _Session, start: PatternSet) -> tuple[Patterns, Decoder, str]:
+    """Patterns and decoder of an existing set, in place of stage 1."""
+    recipe, card = session.recipe, start.header
+    if recipe.head is None or (recipe.acquisition, recipe.decoder) != (card.acquisition, card.decoder):
+        raise SettingsError(
+            "The set to start from has other acquisition or decoder settings than the recipe, or the recipe trains "
+            "no head: use the recipe that the set was made with."
+        )
+    session.curve, session.seconds = card.provenance.curve, 60 * card.provenance.minutes
+    return start.patterns, _frozen(start.to(session.device).decoder), card.provenance.chosen
 
 
 def _frozen(module: Any) -> Any:

@@ -55,6 +55,7 @@ class HeadStage(_Part):
     crop: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1.5e-3, gt=0)
     ema: float = Field(default=0.998, ge=0, lt=1)
+    dimmest: float = Field(default=0.1, gt=0, le=1, description="half of the crops are dimmed, down to this factor")
     shape: HeadShape = HeadShape()
 
 

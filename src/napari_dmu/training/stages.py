@@ -34,7 +34,8 @@ class BinaryPatterns(nn.Module):
     def forward(self) -> Tensor:
         """(T, P, P), exactly 0 or 1."""
         soft = torch.sigmoid(2.0 * self.logits)
-        return (self.logits > 0).to(soft) + soft - soft.detach()
+        # The bracket is exactly 0; summed from left to right a mirror would be on by 1 ± 6e-8.
+        return (self.logits > 0).to(soft) + (soft - soft.detach())
 
     @torch.no_grad()
     def binary(self) -> Patterns:
@@ -132,7 +133,7 @@ def head_step(
     """One draw of stage 2: the loss, with gradients to the head alone."""
     crops = sampler.draw(stage.batch, stage.crop, draw.generator)
     with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=crops.is_cuda):
-        signal, level = draw.signal(jitter(crops[:, :1], draw.generator), microscope)
+        signal, level = draw.signal(jitter(crops[:, :1], draw.generator, low=stage.dimmest), microscope)
         image, _lifted, features = decoder(signal, level)
     with torch.autocast("cuda", torch.bfloat16, enabled=crops.is_cuda):
         prediction = head(image, features)
