@@ -2,8 +2,8 @@
 
     python benchmarks/quality.py --data ../shared/data [--write docs/results.md] [--every 1] [--json FILE]
 
-Exact noise of (seed 0, image number), the sets' own acquisition settings, mean over images, the convention
-of ``evaluation.image_quality``. The baseline needs no training: a noise-free plain camera with as many samples (one full
+Exact noise of (seed 0, image number), the sets' own settings, mean over images, the convention of
+``evaluation.image_quality``. The baseline needs no training: a noise-free plain camera with as many samples (one full
 exposure, bins of √C pixels, the same point spread functions), enlarged by bicubic interpolation.
 """
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from napari_dmu.errors import SpecimenError
+from napari_dmu.errors import FileError, SpecimenError
 
 if TYPE_CHECKING:
     from napari_dmu.files.specimen import Specimen
@@ -19,3 +19,18 @@ def read_image(path: Path, *, luminance: bool) -> Specimen:
         return read_specimen(path, luminance=luminance)
     except SpecimenError as error:
         raise SpecimenError(str(error).replace("luminance=True", "--luminance")) from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file of named settings; refused where it is anything else."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"The settings file '{path}' cannot be read: check its name.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FileError(f"'{path}' is not valid YAML: write one 'name: value' a line.") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise FileError(f"'{path}' holds no named settings: write one 'name: value' a line.")
+    return content

@@ -34,12 +34,18 @@ def simulate(
     read_noise: ReadNoise = None,
     background: Background = None,
     detector: Detector = None,
+    acquisition: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file with other acquisition settings (PSFs, contrast, registration, …).", show_default=False
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     luminance: Luminance = False,
 ) -> None:
     """Measure an image or stack, with noise."""
-    from napari_dmu.cli.reading import read_image
+    from napari_dmu.cli.reading import read_image, read_mapping
     from napari_dmu.cli.running import Work, check_image_output, note, notes_of, say_written
     from napari_dmu.files.measurement import write_measurement
 
@@ -57,6 +63,7 @@ def simulate(
             read_noise=read_noise,
             background=background,
             detector=detector,
+            acquisition=None if acquisition is None else read_mapping(acquisition),
             seed=seed,
             axes=image.axes,
             scale=image.scale,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -14,6 +14,7 @@ from napari_dmu.engine.device import resolve_device
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, stack_range
 from napari_dmu.errors import PatternSetError, SettingsError
+from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.measurement import (
     ArrayLike,
@@ -44,6 +45,7 @@ def simulate(
     read_noise: float | None = None,
     background: float | None = None,
     detector: str | None = None,
+    acquisition: Mapping[str, Any] | None = None,
     seed: int = 0,
     axes: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
@@ -66,6 +68,9 @@ def simulate(
         Peak photons k per specimen pixel, electrons, photons per detector pixel; the set's own where not given.
     detector
         Name of a detector preset (``microscope.presets``) in place of the set's detector.
+    acquisition
+        Any other settings than the set's, by their names in ``microscope.acquisition.Acquisition``: point spread
+        functions, DMD contrast, registration error, …; all but the patterns' geometry.
     seed
         The noise of plane i depends on (seed, i) alone.
     axes, scale, translate, units
@@ -89,30 +94,25 @@ def simulate(
     from napari_dmu.microscope.detector import count_dtype, sample_counts, saturated_fraction
 
     stack = as_stack(specimen)
-    acquisition = instrument.acquisition if detector is None else apply_preset(instrument.acquisition, detector)
     light = {"photons": photons, "read_noise": read_noise, "background": background}
-    acquisition = checked_update(acquisition, light)
-    # The gain in use is written down, so that the counts keep their meaning whatever chose it.
-    acquisition = checked_update(acquisition, {"gain": acquisition.electrons_per_count})
+    settings = _settings(instrument.acquisition, detector, {**(acquisition or {}), **_given(light)})
     if seed < 0:
         raise SettingsError(f"The seed is {seed}: choose 0 or a positive whole number.")
     where = resolve_device(device)
-    microscope = instrument.microscope(where)
+    microscope = instrument.microscope(where, acquisition=settings)
     limits = stack_range(stack, cancel)
     field = (int(stack.shape[-2]), int(stack.shape[-1]))
-    counts = np.empty(
-        (*stack.shape[:-2], acquisition.exposures, *acquisition.bins(field)), dtype=count_dtype(acquisition)
-    )
+    counts = np.empty((*stack.shape[:-2], settings.exposures, *settings.bins(field)), dtype=count_dtype(settings))
     flat = counts.reshape(-1, *counts.shape[-3:])
     for index in range(flat.shape[0]):
         check(cancel)
         density = torch.from_numpy(normalise(check_plane(plane(stack, index), index), limits)).to(where)
         with torch.inference_mode():
             signal = microscope.forward(density).cpu().numpy()
-        flat[index] = sample_counts(signal, acquisition, seed=seed, index=index)
+        flat[index] = sample_counts(signal, settings, seed=seed, index=index)
         report(progress, index + 1, flat.shape[0], "Measuring")
     info = MeasurementInfo(
-        acquisition=acquisition,
+        acquisition=settings,
         set_name=instrument.name,
         family=instrument.family,
         ratio=instrument.ratio,
@@ -121,7 +121,7 @@ def simulate(
         intensity_range=limits,
         seed=seed,
         dtype=str(stack.dtype),
-        saturated=saturated_fraction(counts, acquisition),
+        saturated=saturated_fraction(counts, settings),
         version=__version__,
         **_geometry(stack.ndim, axes, scale, translate, units),
     )
@@ -268,6 +268,21 @@ def _instrument(measurement: Measurement, given: PatternSet | None) -> PatternSe
             "than the one given: leave the set out to have the right one found."
         )
     return given
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _settings(own: Acquisition, detector: str | None, changes: Mapping[str, Any]) -> Acquisition:
+    """The set's acquisition with another detector and other settings, and with the gain in use written down, so
+    that the counts keep their meaning whatever chose it."""
+    fixed = sorted({"bin", "exposures", "period"} & set(changes))
+    if fixed:
+        raise SettingsError(f"The {fixed[0]} belongs to the patterns: choose another pattern set to change it.")
+    settings = own if detector is None else apply_preset(own, detector)
+    settings = checked_update(settings, changes)
+    return checked_update(settings, {"gain": settings.electrons_per_count})
 
 
 def _geometry(

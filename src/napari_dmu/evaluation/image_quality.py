@@ -49,9 +49,7 @@ class ImageQuality(BaseModel):
     range_high: float
 
 
-def image_quality(
-    image: ArrayLike, truth: ArrayLike, *, limits: tuple[float, float] | None = None
-) -> ImageQuality:
+def image_quality(image: ArrayLike, truth: ArrayLike, *, limits: tuple[float, float] | None = None) -> ImageQuality:
     """Score a plane against the truth.
 
     Both planes are scaled by the 0.1 and 99.9 percentiles of ``truth`` to [0, 1] and clipped; all scores
@@ -97,9 +95,7 @@ def image_quality(
     )
 
 
-def frc_resolution(
-    image: ArrayLike, truth: ArrayLike, pixel_size: float = 1.0, *, threshold: float = 1 / 7
-) -> float:
+def frc_resolution(image: ArrayLike, truth: ArrayLike, pixel_size: float = 1.0, *, threshold: float = 1 / 7) -> float:
     """Resolution up to which a plane agrees with the truth, by Fourier ring correlation (FRC).
 
     The spectra of both planes (mean removed, Hann window) are correlated ring by ring; the curve is

@@ -27,6 +27,7 @@ from napari_dmu.training.stages import (
     Average,
     BinaryPatterns,
     Draw,
+    SpikeGuard,
     content_step,
     fit_lifting,
     head_step,
@@ -144,10 +145,12 @@ def _content(session: _Session) -> tuple[Patterns, Decoder, str]:
         "patterns": patterns, "decoder": decoder, "average": average.module, "best": best.module,
         "best_patterns": best_patterns, "network": network, "mirrors": mirrors, "random": session.generator,
     }  # fmt: skip
+    guard = SpikeGuard()
     first, best_psnr, chosen = 0, -np.inf, "start"
     if session.checkpoint.exists():
         numbers = load_checkpoint(session.checkpoint, parts)
         first, best_psnr, chosen = numbers["step"], numbers["best"], numbers["chosen"]
+        guard.usual = numbers["usual"]
         average.steps, session.seconds = first, numbers["seconds"]
         session.curve = [(int(s), float(p)) for s, p in numbers["curve"]]
     else:
@@ -165,10 +168,10 @@ def _content(session: _Session) -> tuple[Patterns, Decoder, str]:
         network.zero_grad(set_to_none=True)
         mirrors.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        network.step()
-        if moving:
-            mirrors.step()
+        if guard.allows(decoder.parameters()):
+            network.step()
+            if moving:
+                mirrors.step()
         average.update(decoder)
         last = step + 1 == stage.steps
         if (step + 1) % recipe.check_every == 0 or last:
@@ -187,7 +190,7 @@ def _content(session: _Session) -> tuple[Patterns, Decoder, str]:
             session.seconds, mark, saved = session.seconds + now - mark, now, now
             numbers = {
                 "step": step + 1, "best": best_psnr, "chosen": chosen, "curve": session.curve,
-                "seconds": session.seconds,
+                "seconds": session.seconds, "usual": guard.usual,
             }  # fmt: skip
             save_checkpoint(session.checkpoint, parts, numbers)
     return best_patterns.binary(), _frozen(best.module), chosen
@@ -237,10 +240,11 @@ def _head(session: _Session, patterns: Patterns, decoder: Decoder) -> Segmentati
     average = Average(head, stage.ema)
     path = session.checkpoint.with_name(session.checkpoint.name + ".head")
     parts = {"head": head, "average": average.module, "optimiser": optimiser, "random": session.generator}
+    guard = SpikeGuard()
     first = 0
     if path.exists():
         numbers = load_checkpoint(path, parts)
-        first, session.seconds = numbers["step"], numbers["seconds"]
+        first, session.seconds, guard.usual = numbers["step"], numbers["seconds"], numbers["usual"]
         average.steps = first
     saved = mark = time.monotonic()
     for step in range(first, stage.steps):
@@ -249,8 +253,8 @@ def _head(session: _Session, patterns: Patterns, decoder: Decoder) -> Segmentati
         loss = head_step(microscope, decoder, head, sampler, draw, stage)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
-        optimiser.step()
+        if guard.allows(head.parameters()):
+            optimiser.step()
         average.update(head)
         if step % 20 == 0:
             session.report(recipe.content.steps + step + 1, session.total, "segmentation head")
@@ -259,7 +263,7 @@ def _head(session: _Session, patterns: Patterns, decoder: Decoder) -> Segmentati
             log.info("%s head step %d loss %.5f", recipe.name, step + 1, loss.item())
         if now - saved > CHECKPOINT_SECONDS or last:
             session.seconds, mark, saved = session.seconds + now - mark, now, now
-            save_checkpoint(path, parts, {"step": step + 1, "seconds": session.seconds})
+            save_checkpoint(path, parts, {"step": step + 1, "seconds": session.seconds, "usual": guard.usual})
     return _frozen(average.module)  # type: ignore[no-any-return]
 
 

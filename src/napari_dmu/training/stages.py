@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,30 @@ class Average:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(list(self.module.parameters()), list(module.parameters()), 1 - decay)
+
+
+class SpikeGuard:
+    """Clips gradients and leaves out the rare step whose gradient is far beyond the usual.
+
+    One such step (a crop of nothing but saturated debris, say) can undo thousands.
+    """
+
+    def __init__(self, *, limit: float = 1.0, factor: float = 8.0) -> None:
+        self.limit = limit
+        self.factor = factor
+        self.usual: float | None = None
+
+    def allows(self, parameters: Iterable[Tensor]) -> bool:
+        """Clip the gradients in place; False where the step should be left out."""
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.limit))
+        if not math.isfinite(norm):
+            return False
+        if self.usual is None:
+            self.usual = norm
+        usual = self.usual
+        # What is left out still moves the usual value a little, so that a lasting change is followed.
+        self.usual = 0.98 * usual + 0.02 * min(norm, self.factor * usual)
+        return norm <= self.factor * usual
 
 
 def one_cycle(step: int, steps: int, *, warm_up: float = 0.1) -> float:

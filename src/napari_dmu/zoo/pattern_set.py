@@ -67,14 +67,20 @@ class PatternSet:
         """Compression ratio C = d² / T."""
         return self.header.acquisition.ratio
 
-    def microscope(self, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Microscope:
-        """The linear operator of these patterns on ``device``."""
+    def microscope(
+        self,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        *,
+        acquisition: Acquisition | None = None,
+    ) -> Microscope:
+        """The linear operator of these patterns on ``device``, with other settings than the set's where given."""
         import torch
 
         from napari_dmu.microscope.forward import Microscope
 
         patterns = torch.from_numpy(self.patterns).to(device=device, dtype=dtype or torch.float32)
-        return Microscope(patterns, self.acquisition)
+        return Microscope(patterns, acquisition or self.acquisition)
 
     def to(self, device: torch.device | str) -> PatternSet:
         """Move the networks to ``device`` (in place, as torch modules do) and return the set."""
