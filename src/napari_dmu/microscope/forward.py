@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -76,27 +79,37 @@ class Microscope:
         field = (specimen.shape[-2], specimen.shape[-1])
         lead = specimen.shape[:-2]
         extended = self._extend(specimen.reshape(-1, *field).to(self.patterns.dtype))
-        # Multiplications per specimen pixel and exposure of the strided convolution.
-        taps = (1 + 2 * self._radius / self.acquisition.bin) ** 2
-        if self.registration is None and taps <= FFT_ABOVE:
-            signal = self._fused(extended)
-        else:
-            signal = self._exposed(extended, field, by_fft=taps > FFT_ABOVE)
+        signal = self._fused(extended) if self._is_fused else self._exposed(extended, field, by_fft=self._by_fft)
         rows, columns = self.acquisition.bins(field)
         return signal[..., :rows, :columns].reshape(*lead, self.acquisition.exposures, rows, columns)
 
     def adjoint(self, signal: Tensor, field: tuple[int, int]) -> Tensor:
         """Exact transpose of ``forward`` for a field of (Y, X): (..., T, y, x) → (..., Y, X)."""
-        specimen = torch.zeros(*signal.shape[:-3], *field, dtype=self.patterns.dtype, device=self.patterns.device)
-        pull_back = torch.func.vjp(self.forward, specimen)[1]
-        image: Tensor = pull_back(signal.to(self.patterns.dtype))[0]
-        return image
+        signal = signal.to(self.patterns.dtype)
+        lead = signal.shape[:-3]
+        if self._is_fused:
+            image = self._folded(self._spread(signal.reshape(-1, *signal.shape[-3:])), field)
+        else:
+            specimen = signal.new_zeros(*lead, *field)
+            image = torch.func.vjp(self.forward, specimen)[1](signal)[0]
+        return image.reshape(*lead, *field)
 
     def gram(self, specimen: Tensor) -> Tensor:
         """AᵀA of a specimen: (..., Y, X) → (..., Y, X)."""
-        pulled = torch.func.vjp(self.forward, specimen)
-        image: Tensor = pulled[1](pulled[0])[0]
-        return image
+        return self.adjoint(self.forward(specimen), (specimen.shape[-2], specimen.shape[-1]))
+
+    def windows(self) -> Tensor:
+        """What the samples of one aligned period see: (T, m, m, d + 2r, d + 2r), m = P/d, r the PSF's reach.
+
+        Entry (t, i, j) weighs the specimen pixels from r before to r after bin (i, j); interior bins of the
+        field are inner products with it. A registration error is left out.
+        """
+        a, side = self.acquisition, self._kernel.shape[0]
+        cells = range(a.period // a.bin)
+        first = torch.arange(side, device=self.illumination.device) - self._radius
+        places = [(first + i * a.bin) % a.period for i in cells]
+        bins = [self.illumination[:, down][:, :, across] for down in places for across in places]
+        return torch.stack(bins, dim=1).reshape(a.exposures, len(cells), len(cells), side, side) * self._kernel
 
     @torch.no_grad()
     def norm(self, field: tuple[int, int], *, iterations: int = 30) -> float:
@@ -111,6 +124,15 @@ class Microscope:
             image = self.gram(image / image.norm())
             value = image.norm()
         return float(value.sqrt())
+
+    @property
+    def _by_fft(self) -> bool:
+        # Multiplications per specimen pixel and exposure of the strided convolution.
+        return (1 + 2 * self._radius / self.acquisition.bin) ** 2 > FFT_ABOVE
+
+    @property
+    def _is_fused(self) -> bool:
+        return self.registration is None and not self._by_fft
 
     def _extend(self, planes: Tensor) -> Tensor:
         """Reflect (N, Y, X) to whole periods plus the emission PSF's reach on every side."""
@@ -127,20 +149,54 @@ class Microscope:
 
     def _fused(self, extended: Tensor) -> Tensor:
         """Illuminate, blur and bin in one strided convolution per place of a bin within the period."""
-        a, side = self.acquisition, self._kernel.shape[0]
-        cells = a.period // a.bin
-        places = (torch.arange(side, device=self.illumination.device) - self._radius) % a.period
+        a = self.acquisition
+        cells, windows = a.period // a.bin, self.windows()
         outputs = []
         for row in range(cells):
             for column in range(cells):
-                down, across = (places + row * a.bin) % a.period, (places + column * a.bin) % a.period
-                lit = self.illumination[:, down][:, :, across]
                 start = extended[:, None, row * a.bin :, column * a.bin :]
-                outputs.append(functional.conv2d(start, (lit * self._kernel)[:, None], stride=a.period))
+                outputs.append(functional.conv2d(start, windows[:, None, row, column], stride=a.period))
         if cells == 1:
             return outputs[0]
         # (N, T·m², ...) with the places fastest is what pixel_shuffle sorts back to bins.
         return functional.pixel_shuffle(torch.stack(outputs, dim=2).flatten(1, 2), cells)
+
+    def _spread(self, signal: Tensor) -> Tensor:
+        """Transpose of ``_fused``: (N, T, y, x) → (N, Y', X') over the extended field.
+
+        One matrix product per place of a bin within the period, and windows added where they overlap; as a
+        transposed convolution it takes up to 40 times longer on a CPU.
+        """
+        a, windows = self.acquisition, self.windows()
+        d, period, side = a.bin, a.period, windows.shape[-1]
+        cells = period // d
+        signal = functional.pad(signal, (0, -signal.shape[-1] % cells, 0, -signal.shape[-2] % cells))
+        down, across = signal.shape[-2] // cells, signal.shape[-1] // cells
+        # A window may reach over several periods; it is added period by period, where windows do not overlap.
+        reach = math.ceil(side / period)
+        extended = signal.new_zeros(signal.shape[0], (down + reach) * period, (across + reach) * period)
+        for row, column in product(range(cells), repeat=2):
+            placed = signal[:, :, row::cells, column::cells]
+            blocks = torch.einsum("ntyx,tkl->nykxl", placed, windows[:, row, column])
+            for i, j in product(range(reach), repeat=2):
+                part = blocks[:, :, i * period : (i + 1) * period, :, j * period : (j + 1) * period]
+                top, left = row * d + i * period, column * d + j * period
+                target = extended[:, top : top + down * period, left : left + across * period]
+                target = target.view(-1, down, period, across, period)
+                target[:, :, : part.shape[2], :, : part.shape[4]].add_(part)
+        margin = 2 * self._radius
+        return extended[:, : down * period + margin, : across * period + margin]
+
+    def _folded(self, extended: Tensor, field: tuple[int, int]) -> Tensor:
+        """Transpose of ``_extend``: add the mirror images back onto a field of (Y, X)."""
+        for axis, size in zip((1, 2), field, strict=True):
+            start, stop = self._radius, self._radius + size
+            # All of the extended axis, as indices into the field; what lies inside it maps onto itself.
+            index = reflect_index(-start, extended.shape[axis] - start, size, extended.device)
+            outside = torch.cat([extended.narrow(axis, 0, start), extended.narrow(axis, stop, len(index) - stop)], axis)
+            index = torch.cat([index[:start], index[stop:]])
+            extended = extended.narrow(axis, start, size).index_add(axis, index, outside)
+        return extended
 
     def _exposed(self, extended: Tensor, field: tuple[int, int], *, by_fft: bool) -> Tensor:
         """The same exposure by exposure: for illumination without a period, or by FFT for a wide PSF."""
