@@ -15,12 +15,14 @@ class Method(StrEnum):
 
     learned = "learned"
     lmmse = "lmmse"
+    ridge = "ridge"
+    tv = "tv"
 
 
 def reconstruct(
     measurement: MeasurementFile,
     output: Output,
-    method: Annotated[Method, typer.Option(help="The trained decoder, or its linear part alone.")] = Method.learned,
+    method: Annotated[Method, typer.Option(help="Trained decoder, its linear part, or a classical inverse.")] = Method.learned,
     device: Device = "auto",
 ) -> None:
     """Reconstruct the image of a measurement.
