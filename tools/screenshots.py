@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 1280, 720
 
 
 def main() -> None:
-    """Write window.png, window-overlay.png, window-empty.png and window-series.png."""
+    """Write the pictures: window-empty, window, window-overlay, window-budget and window-series."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "images")
     parser.add_argument("--image", type=Path, help="a TIFF instead of the sample")
@@ -43,6 +43,8 @@ def take_all(options: argparse.Namespace) -> None:
     take(viewer, options.out / "window.png")
     panel.side_by_side.setChecked(False)
     take(viewer, options.out / "window-overlay.png")
+    show_budget(panel)
+    take(viewer, options.out / "window-budget.png")
     viewer.close()
 
     viewer, panel = open_window()
@@ -50,6 +52,7 @@ def take_all(options: argparse.Namespace) -> None:
     panel.settings.ratio.choose(options.ratio)
     run_all(panel)
     panel.settings.advanced.expand(animate=False)
+    panel.area.ensureWidgetVisible(panel.run_all)
     take(viewer, options.out / "window-series.png")
     viewer.close()
 
@@ -98,6 +101,19 @@ def run_all(panel) -> None:
     while not panel.run_all.isEnabled() and time.monotonic() < limit:
         wait(0.1)
     print(panel.status.text())
+
+
+def show_budget(panel) -> None:
+    """Open the card, with a detector that such light is too much for."""
+    form = panel.settings
+    form.detector.choose("spad_array")
+    form.budget.expand(animate=False)
+    limit = time.monotonic() + 60
+    wait(0.5)
+    while not form.budget.idle and time.monotonic() < limit:
+        wait(0.1)
+    wait(0.5)
+    panel.area.verticalScrollBar().setValue(form.budget.mapTo(panel.area.widget(), form.budget.rect().topLeft()).y())
 
 
 def wait(seconds: float) -> None:

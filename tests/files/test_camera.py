@@ -29,13 +29,17 @@ SPECIMEN = discs((64, 96), seed=1)[0]
 
 
 @pytest.fixture(scope="module")
-def instrument(tmp_path_factory: pytest.TempPathFactory) -> PatternSet:
-    return make_set(tmp_path_factory.mktemp("sets") / "discs.dmu.safetensors", with_head=False)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("camera-sets")
+
+
+@pytest.fixture(scope="module")
+def instrument(folder: Path) -> PatternSet:
+    return make_set(folder / "discs.dmu.safetensors", with_head=False)
 
 
 @pytest.fixture(autouse=True)
-def _sets(instrument: PatternSet, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = next(p for p in tmp_path_factory.getbasetemp().iterdir() if (p / "discs.dmu.safetensors").exists())
+def _sets(instrument: PatternSet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAPARI_DMU_SETS", str(folder))
 
 

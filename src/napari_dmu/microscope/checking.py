@@ -26,8 +26,9 @@ def settings_error(error: ValidationError) -> SettingsError:
     context = first.get("ctx", {})
     if first["type"] == "value_error":
         # Our own validators: a clause that says both already.
-        sentence = str(context.get("error", first["msg"])).rstrip(".")
-        return SettingsError(f"{sentence[:1].upper()}{sentence[1:]}.")
+        clause = str(context.get("error", first["msg"])).rstrip(".")
+        sentence = f"{clause[:1].upper()}{clause[1:]}."
+        return SettingsError(sentence)
     if first["type"] == "extra_forbidden":
         return SettingsError(f"There is no setting {name!r}: check its spelling.")
     if first["type"] == "missing":
