@@ -22,7 +22,9 @@ class Method(StrEnum):
 def reconstruct(
     measurement: MeasurementFile,
     output: Output,
-    method: Annotated[Method, typer.Option(help="Trained decoder, its linear part, or a classical inverse.")] = Method.learned,
+    method: Annotated[
+        Method, typer.Option(help="Trained decoder, its linear part, or a classical inverse.")
+    ] = Method.learned,
     device: Device = "auto",
 ) -> None:
     """Reconstruct the image of a measurement.
