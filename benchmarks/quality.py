@@ -3,8 +3,8 @@
     python benchmarks/quality.py --data ../shared/data [--write docs/results.md] [--every 1] [--json FILE]
 
 Exact noise of (seed 0, image number), the sets' own settings, mean over images, the convention of
-``evaluation.image_quality``. The baseline needs no training: a noise-free plain camera with as many samples (one full
-exposure, bins of √C pixels, the same point spread functions), enlarged by bicubic interpolation.
+``evaluation.image_quality``. The baseline needs no training: an ideal plain camera with as many samples (one full
+exposure, bins of √C pixels, without noise and without blur), enlarged by bicubic interpolation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 from napari_dmu.evaluation import image_quality
-from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.acquisition import Acquisition, Psf
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.training.data import Example, read_examples
 from napari_dmu.training.validation import score
@@ -32,9 +32,10 @@ COLUMNS = ("PSNR (dB)", "SSIM", "MSE", "linear part (dB)", "AP50", "F1")
 
 
 def plain_picture(example: Example, ratio: float) -> np.ndarray:
-    """Noise-free plain camera at a ratio, enlarged to the specimen's pixels by bicubic interpolation."""
-    side = math.isqrt(int(ratio))
-    camera = Microscope(torch.ones(1, side, side), Acquisition(bin=side, exposures=1, period=side))
+    """Noise-free, blur-free plain camera at a ratio, enlarged to the specimen's pixels by bicubic interpolation."""
+    side, sharp = math.isqrt(int(ratio)), Psf(kind="none")
+    ideal = Acquisition(bin=side, exposures=1, period=side, excitation=sharp, emission=sharp)
+    camera = Microscope(torch.ones(1, side, side), ideal)
     frame = camera.forward(torch.from_numpy(example.specimen)) / side**2
     whole = functional.interpolate(frame[None], scale_factor=side, mode="bicubic", align_corners=False)[0, 0]
     rows, columns = example.specimen.shape
@@ -71,7 +72,7 @@ def table(data: Path, every: int, device: torch.device) -> list[dict[str, Any]]:
         examples = read_examples(data / folder, masks=True)[::every]
         for ratio in sorted({s.ratio for s in sets}):
             arms: list[dict[str, Any]] = [
-                {"arm": "plain camera, noise-free, bicubic", "T": 1, "dose": 1.0, **bicubic_row(ratio, examples)}
+                {"arm": "ideal plain camera, bicubic", "T": 1, "dose": 1.0, **bicubic_row(ratio, examples)}
             ]
             for s in (s for s in sets if s.ratio == ratio):
                 row = set_row(s.name, s.family, ratio, examples, device)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QPushButton
+from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QPushButton
 
 from napari_dmu.viewer.layers import record_of
 
@@ -293,6 +294,122 @@ def test_the_sample_button_opens_a_specimen(panel_in: Opener) -> None:
     assert panel.sample_button.isHidden()
 
 
+def _budget(panel: Any, qtbot: Any) -> Any:
+    card = panel.settings.budget
+    qtbot.waitUntil(lambda: card.idle, timeout=WAIT)
+    return card
+
+
+def test_the_budget_is_that_of_the_command_line(qtbot: Any, panel_in: Opener, ratio: float) -> None:
+    from typer.testing import CliRunner
+
+    from napari_dmu.cli.app import app
+
+    _, panel = panel_in()
+    form = panel.settings
+    form.photons.setValue(300)
+    form.background.setValue(7)
+    form.detector.choose("emccd")
+    assert form.read_noise.value() == 0.45
+    assert form.budget.rows() == []  # nobody has looked
+    form.budget.expand(animate=False)
+    rows = _budget(panel, qtbot).rows()
+    arguments = ["--ratio", f"{ratio:g}", "--photons", "300", "--background", "7", "--detector", "emccd"]
+    printed = CliRunner().invoke(app, ["budget", *arguments])
+    assert printed.exit_code == 0, printed.output
+    assert len(rows) > 10
+    for name, value in rows:
+        assert any(line.strip().startswith(name.strip()) and line.rstrip().endswith(value)
+                   for line in printed.output.splitlines()), (name, value)  # fmt: skip
+
+
+def test_warnings_stand_in_the_title_and_come_and_go(qtbot: Any, panel_in: Opener) -> None:
+    import torch  # noqa: F401 - a session that has measured before: the closed card computes too
+
+    _, panel = panel_in()
+    form = panel.settings
+    form.detector.choose("spad_array")
+    form.photons.setValue(1e5)
+    card = _budget(panel, qtbot)
+    assert not card.isExpanded()
+    assert card.text() == "Light budget · 1 warning"
+    (note,) = [note for note in card.notes if not note.isHidden()]
+    assert note.text().startswith("⚠ ")
+    assert "saturates" in note.text()
+    assert "\n→ Lower the light to" in note.text()
+    form.detector.choose("ideal")
+    form.photons.setValue(1000)
+    assert _budget(panel, qtbot).text() == "Light budget"
+    assert not [note for note in card.notes if not note.isHidden()]
+
+
+def test_an_opened_card_shows_all_of_itself(qtbot: Any) -> None:
+    from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
+
+    panel = CompressiveMicroscope(ViewerModel())
+    qtbot.addWidget(panel)
+    panel.resize(340, 600)
+    panel.show()
+    form = panel.settings
+    form.detector.choose("spad_array")
+    form.photons.setValue(1e5)
+    form.budget.toggleButton().click()
+    card = _budget(panel, qtbot)
+    content = card.content()
+    qtbot.waitUntil(lambda: content.height() >= content.sizeHint().height() > 200, timeout=5000)
+    last = card.findChild(QLabel, f"budget_{len(card.rows()) - 1}")
+    assert content.rect().contains(last.geometry().translated(last.parentWidget().pos()))
+    assert panel.height() == 600  # it scrolls
+    form.budget.toggleButton().click()
+    qtbot.waitUntil(lambda: content.height() == 0, timeout=5000)
+
+
+def test_detector_and_method_are_used_and_saturation_is_said(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:
+    viewer, panel = panel_in()
+    viewer.add_image(cells, name="cells")
+    form = panel.settings
+    assert [form.method.itemText(i) for i in range(form.method.count())] == [
+        "Learned network", "Linear estimate (LMMSE)", "Ridge", "Total variation",
+    ]  # fmt: skip
+    form.detector.choose("spad_array")
+    form.photons.setValue(1e5)
+    status = _press(qtbot, panel, "measure")
+    record = record_of(_named(viewer, "measurement")[0])
+    assert record is not None
+    assert record.info.acquisition.bits == 12
+    assert record.settings == {"detector": "spad_array"}
+    assert record.info.saturated > 0.01
+    assert f"{100 * record.info.saturated:.2g}\u202f% of the samples are saturated: fewer photons may help" in status
+    form.method.choose("ridge")
+    assert _press(qtbot, panel, "reconstruct").startswith("✓")
+    made = record_of(_named(viewer, "reconstruction")[0])
+    assert made is not None
+    assert made.settings == {"method": "ridge"}
+
+
+def test_the_first_run_imports_torch_in_the_thread() -> None:
+    code = (
+        "import sys, threading\n"
+        "from napari_dmu.viewer.steps import Choices, Work, run_steps\n"
+        "from napari_dmu.engine.progress import CancelToken\n"
+        "from napari_dmu.viewer.budget import budget_of\n"
+        "from napari_dmu.viewer import loading\n"
+        "assert not loading.torch_is_loaded()\n"
+        "finder = type('Finder', (), {'find_spec': lambda self, name, *_: name == 'torch' and "
+        "threads.append(threading.current_thread()) or None})()\n"
+        "threads = []\n"
+        "sys.meta_path.insert(0, finder)\n"
+        "token = CancelToken()\n"
+        "worker = threading.Thread(target=run_steps, args=((), Work(Choices()), lambda *_: None, token))\n"
+        "worker.start(); worker.join()\n"
+        "assert loading.torch_is_loaded()\n"
+        "assert set(threads) == {worker}, threads\n"
+        "import gc; assert gc.isenabled()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def test_building_the_panel_loads_no_torch() -> None:
     code = (
         "import sys\n"
@@ -301,6 +418,9 @@ def test_building_the_panel_loads_no_torch() -> None:
         "from napari.components import ViewerModel\n"
         "from napari_dmu.viewer.widgets.panel import CompressiveMicroscope\n"
         "panel = CompressiveMicroscope(ViewerModel())\n"
+        "panel.settings.photons.setValue(50)\n"
+        "from qtpy.QtTest import QTest; QTest.qWait(600)\n"
+        "assert panel.settings.budget.idle\n"
         "assert 'torch' not in sys.modules\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -15,6 +15,12 @@ def train(
     data: Annotated[Path, typer.Option(help="Folder that holds the folders of the recipe.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Pattern set to write: NAME.dmu.safetensors.")],
     device: Device = "auto",
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pattern set whose patterns and decoder to keep: trains the cells alone.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Train a pattern set.
 
@@ -33,14 +39,24 @@ def train(
     from napari_dmu.engine.device import resolve_device
     from napari_dmu.training.loop import train as run
     from napari_dmu.training.recipe import read_recipe
+    from napari_dmu.zoo.pattern_set import read_set
 
     chosen, where = read_recipe(recipe), resolve_device(device)
+    kept = None if start is None else read_set(start)
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists():
         note(f"Going on from {checkpoint.name}.")
     try:
         with Work() as work:
-            trained = run(chosen, data, output, device=where, report=work.progress, check_cancelled=work.cancel.check)
+            trained = run(
+                chosen,
+                data,
+                output,
+                device=where,
+                start=kept,
+                report=work.progress,
+                check_cancelled=work.cancel.check,
+            )
     except (Cancelled, KeyboardInterrupt) as error:
         if not checkpoint.exists():
             raise

@@ -11,7 +11,7 @@ from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
 
 Entries = list[tuple[str, str]]
-NAME_SIZE = 7  # points; the long names of results fit beside each other
+NAME_SIZE = 6.5  # points; the long names of results fit beside each other
 
 
 def key_of(layer: Any) -> str:

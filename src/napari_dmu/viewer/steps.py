@@ -18,6 +18,7 @@ from napari_dmu.viewer.layers import (
     measurement_layer,
     reconstruction_layer,
 )
+from napari_dmu.viewer.loading import load_torch
 from napari_dmu.viewer.record import RunRecord
 
 Step = Literal["measure", "reconstruct", "segment", "compare"]
@@ -35,8 +36,9 @@ class Choices(BaseModel):
     photons: float = 1000.0
     background: float = 2.0
     read_noise: float = 2.0
+    detector: str | None = None  # a preset; None is the set's own
     seed: int = 0
-    method: Literal["learned", "lmmse"] = "learned"
+    method: Literal["learned", "lmmse", "ridge", "tv"] = "learned"
     device: str = "auto"
 
 
@@ -74,6 +76,8 @@ def run_steps(steps: tuple[Step, ...], work: Work, progress: Progress, cancel: C
     DmuError
         The first step that cannot be done; what the others have made is dropped with it.
     """
+    progress(0, 1000, "Starting")
+    load_torch()
     for number, step in enumerate(steps):
         cancel.check()
         at = "" if len(steps) == 1 else f"Step {number + 1} of {len(steps)} · "
@@ -101,6 +105,7 @@ def _measure(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         photons=choices.photons,
         read_noise=choices.read_noise,
         background=choices.background,
+        detector=choices.detector,
         seed=choices.seed,
         device=choices.device,
         progress=progress,
@@ -114,6 +119,7 @@ def _measure(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         geometry=specimen.geometry,
         look=specimen.look,
         info=measurement.info,
+        settings={"detector": choices.detector} if choices.detector else {},
         device=_device(choices),
         seconds=round(time.perf_counter() - start, 3),
     )

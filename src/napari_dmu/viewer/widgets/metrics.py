@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_dmu.viewer.summary import FIGURES
 
 COLUMNS = 3  # the last so many comparisons
-ROW = 22  # height in screen pixels
+ROW = 21  # height in screen pixels
 
 
 class MetricsTable(QTableWidget):

@@ -17,7 +17,8 @@ from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.steps import Step, Work, run_steps
-from napari_dmu.viewer.summary import figures
+from napari_dmu.viewer.summary import NARROW, figures
+from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.view import PanelView
 from napari_dmu.viewer.worker import Job
 
@@ -35,33 +36,8 @@ _DONE: dict[Step, str] = {
     "segment": "segmented",
     "compare": "compared",
 }
+WORTH_SAYING = 0.001  # fraction of the samples that are saturated
 _BUSY = "Wait until the work is done, or cancel it."
-
-
-class _Links:
-    """What ties the panel to the viewer; outlives the panel just long enough to be undone."""
-
-    def __init__(self) -> None:
-        self.job: Job | None = None
-        self.closed = False
-        self._undo: list[Callable[[], Any]] = []
-
-    def connect(self, emitter: Any, callback: Callable[..., Any]) -> None:
-        """Connect a callback to one of napari's events."""
-        emitter.connect(callback)
-        self._undo.append(partial(emitter.disconnect, callback))
-
-    def forget(self) -> None:
-        """The job is over."""
-        self.job = None
-
-    def release(self, *_: Any) -> None:
-        """Stop the work and undo the connections."""
-        self.closed = True
-        if self.job is not None:
-            self.job.cancel()
-        while self._undo:
-            self._undo.pop()()
 
 
 class CompressiveMicroscope(PanelView):
@@ -71,7 +47,7 @@ class CompressiveMicroscope(PanelView):
         super().__init__(settings.preferences().device)
         self._viewer = napari_viewer
         self._scene = Scene(napari_viewer)
-        self._links = _Links()
+        self._links = Links()
         self._suggested = ("", "")
         settings.prefer_own_reader()
         self._connect()
@@ -255,11 +231,11 @@ class CompressiveMicroscope(PanelView):
             self.area.ensureWidgetVisible(self.metrics)
 
     def _advice(self, steps: tuple[Step, ...], work: Work) -> str:
+        saturated = 0.0 if work.record is None else work.record.info.saturated
+        if "measure" in steps and saturated > WORTH_SAYING:
+            return f" {100 * saturated:.2g}{NARROW}% of the samples are saturated: fewer photons may help."
         if "compare" in steps and work.truth_labels is not None and work.labels is None:
             return " To score the cells as well, press Segment, then Compare."
-        saturated = 0.0 if work.record is None else work.record.info.saturated
-        if "measure" in steps and saturated > 0.001:
-            return f" {saturated:.1%} of the samples are saturated: fewer photons may help."
         return ""
 
     def _on_failed(self, error: BaseException) -> None:
@@ -278,6 +254,7 @@ class CompressiveMicroscope(PanelView):
         if not self._links.closed:
             self._show_progress(None)
             self._refresh()
+            self.settings.budget.catch_up()  # torch is loaded now
 
     def _show_progress_of(self, done: int, total: int, what: str) -> None:
         if self._links.job is not None and not self._links.job.token.cancelled:

@@ -1,6 +1,6 @@
 """Small parts that the panel is put together from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -15,11 +15,13 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
-MARGIN, GAP = 8, 5
-ROW = 25  # height of a control
+MARGIN, GAP = 8, 4
+ROW = 24  # height of a control
 ARROW = 48  # width of the arrow and the margins of a combo box
-LABELS = 100  # one width for all, so that the controls of all sections stand in one line
+_NO_LIMIT = 16_777_215  # Qt's QWIDGETSIZE_MAX
+LABELS = 110  # one width for all, so that the controls of all sections stand in one line
 
 
 def heading(text: str) -> QLabel:
@@ -99,6 +101,44 @@ def column(*, spacing: int = GAP) -> QVBoxLayout:
     return layout
 
 
+# napari paints a button that is down in the colour of a selection: an open section is none.
+_TITLE = """
+QPushButton { text-align: left; border: 1px solid transparent; }
+QPushButton:checked { background-color: rgba(128, 128, 128, 0.25); }
+QPushButton:focus { border: 1px solid rgba(128, 128, 128, 0.9); }
+"""
+
+
+class Section(QCollapsible):
+    """A part of the panel behind its title, closed at first."""
+
+    def __init__(self, title: str, name: str, tip: str) -> None:
+        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        self.setObjectName(name)
+        self.setDuration(0)
+        self.toggleButton().setToolTip(tip)
+        self.toggleButton().setStyleSheet(_TITLE)
+        inner = self.layout()
+        assert isinstance(inner, QVBoxLayout)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(0)
+
+    def fill(self, content: QWidget) -> None:
+        """Put this behind the title."""
+        self.setContent(content)
+        self.collapse(animate=False)
+        self.toggled.connect(self.fit)
+
+    def eventFilter(self, watched, event) -> bool:  # type: ignore[no-untyped-def]
+        """Nothing: the base class would fix the height at that of the first layout, and cut off what wraps."""
+        return False
+
+    def fit(self) -> None:
+        """Let the content be as high as it wants: it may grow while it is open."""
+        if self.isExpanded():
+            self.content().setMaximumHeight(_NO_LIMIT)
+
+
 class Choice(QComboBox):
     """A combo box whose entries are known by a key, so that it keeps its choice when the list changes."""
 
@@ -143,6 +183,11 @@ class Choice(QComboBox):
             self.setEnabled(bool(entries))
         if self.key() != wanted:
             self.chosen.emit()
+
+    def explain(self, tips: Mapping[str, str]) -> None:
+        """Explain entries, by their keys, where the list is open."""
+        for key, tip in tips.items():
+            self.setItemData(self.findData(key), tip, Qt.ItemDataRole.ToolTipRole)
 
     def paintEvent(self, event) -> None:  # type: ignore[no-untyped-def]
         """Shorten a long name in its middle: its start and its end tell layers apart."""

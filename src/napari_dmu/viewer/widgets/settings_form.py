@@ -1,17 +1,28 @@
 """Where the instrument is chosen: ratio, pattern set, light, and under Advanced the rest."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
 
+from napari_dmu.microscope.presets import PRESETS
+from napari_dmu.viewer.budget import budget_of
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
-from napari_dmu.viewer.widgets.parts import GAP, Choice, Note, add_row, column, form
+from napari_dmu.viewer.widgets.budget_card import BudgetCard
+from napari_dmu.viewer.widgets.parts import GAP, Choice, Note, Section, add_row, column, form
 from napari_dmu.zoo.registry import SetSummary
 
 NO_SETS = "There are no pattern sets here: name a folder of .dmu.safetensors files in File ▸ Preferences ▸ napari-dmu."
+
+AS_SET = "set"
+METHODS = {
+    "learned": ("Learned network", "The trained decoder: the finest, by what it has learned of such specimens."),
+    "lmmse": ("Linear estimate (LMMSE)", "The decoder's first step alone: coarser, but nothing is made up."),
+    "ridge": ("Ridge", "From the optics and the noise alone, nothing learned: smooth."),
+    "tv": ("Total variation", "Nothing learned: even areas with sharp edges, never negative; the slowest."),
+}
 
 
 class Amount(QDoubleSpinBox):
@@ -25,6 +36,11 @@ class Amount(QDoubleSpinBox):
         self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         self.setSuffix(suffix)
         self.setValue(value)
+
+    def textFromValue(self, value: float) -> str:
+        """Without the noughts that say nothing: ``2``, not ``2.00``."""
+        text, point = super().textFromValue(value), self.locale().decimalPoint()
+        return text.rstrip("0").rstrip(point) if point in text else text
 
     def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
         """Leave the wheel to the scroll area."""
@@ -60,18 +76,29 @@ class SettingsForm(QWidget):
         layout.addLayout(rows)
         layout.addWidget(self.summary)
         layout.addWidget(self._advanced(device))
+        self.budget = BudgetCard()
+        layout.addWidget(self.budget)
         self.setLayout(layout)
         self.ratio.chosen.connect(self._offer_sets)
         self.pattern_set.chosen.connect(self.changed)
+        self.detector.chosen.connect(self._on_detector)
+        self.changed.connect(self._on_light)
+        for amount in (self.photons, self.read_noise, self.background):
+            amount.valueChanged.connect(self._on_light)
 
-    def _advanced(self, device: str) -> QCollapsible:
-        self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=1)
+    def _advanced(self, device: str) -> Section:
+        self.detector = Choice("detector")
+        self.detector.offer([(AS_SET, "As the set"), *((key, preset.title) for key, preset in PRESETS.items())])
+        self.detector.explain({AS_SET: "The detector that the networks were trained with."})
+        self.detector.explain({key: f"{preset.title}. {preset.source}" for key, preset in PRESETS.items()})
+        self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=2)
         self.background = Amount("background", 1e6, 2, " photons", decimals=1)
         self.seed = QSpinBox()
         self.seed.setObjectName("seed")
         self.seed.setRange(0, 2**31 - 1)
         self.method = Choice("method")
-        self.method.offer([("learned", "Network"), ("lmmse", "Linear estimate")])
+        self.method.offer([(key, title) for key, (title, _) in METHODS.items()])
+        self.method.explain({key: meaning for key, (_, meaning) in METHODS.items()})
         self.device = Choice("device")
         self.device.offer(
             [("auto", "Automatic"), ("cpu", "Processor (CPU)"), ("cuda", "GPU (CUDA)"), ("mps", "GPU (Apple)")],
@@ -79,12 +106,16 @@ class SettingsForm(QWidget):
         )
         rows = form()
         rows.setContentsMargins(0, GAP, 0, GAP)
+        add_row(
+            rows, "De&tector", self.detector,
+            "Its efficiency, gain, noise and limits. Fills in the read noise; the list says where each figure is from.",
+        )  # fmt: skip
         add_row(rows, "Read &noise", self.read_noise, "Noise that the detector adds to every sample when it is read.")
         add_row(rows, "&Background", self.background, "Stray light on every detector pixel in one exposure.")
         add_row(rows, "Noise see&d", self.seed, "The same seed gives the same noise; another one, another measurement.")
         add_row(
             rows, "Reconstr&uction", self.method,
-            "Network: the trained decoder. Linear estimate: its first step alone, coarser, but nothing is made up.",
+            "How the image is worked out: with the trained network, its first step alone, or nothing learned.",
         )  # fmt: skip
         add_row(
             rows, "D&evice", self.device,
@@ -92,16 +123,8 @@ class SettingsForm(QWidget):
         )  # fmt: skip
         content = QWidget()
         content.setLayout(rows)
-        self.advanced = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
-        self.advanced.setObjectName("advanced")
-        self.advanced.setDuration(0)
-        self.advanced.toggleButton().setToolTip("Noise, reconstruction method and device.")
-        inner = self.advanced.layout()
-        assert isinstance(inner, QVBoxLayout)
-        inner.setContentsMargins(0, 0, 0, 0)
-        inner.setSpacing(0)
-        self.advanced.setContent(content)
-        self.advanced.collapse(animate=False)
+        self.advanced = Section("Advanced", "advanced", "Detector, noise, reconstruction method and device.")
+        self.advanced.fill(content)
         return self.advanced
 
     # -- the sets ------------------------------------------------------------------------------------
@@ -134,10 +157,26 @@ class SettingsForm(QWidget):
             photons=self.photons.value(),
             background=self.background.value(),
             read_noise=self.read_noise.value(),
+            detector=None if self.detector.key() == AS_SET else self.detector.key(),
             seed=self.seed.value(),
             method=self.method.key(),
             device=self.device.key(),
         )
+
+    # -- the light -----------------------------------------------------------------------------------
+
+    def _on_detector(self) -> None:
+        """Its read noise is filled in, and may be changed after that."""
+        preset, chosen = PRESETS.get(self.detector.key()), self.chosen_set()
+        if preset is not None:
+            self.read_noise.setValue(preset.read_noise)
+        elif chosen is not None:
+            self.read_noise.setValue(chosen.header.acquisition.read_noise)
+        self._on_light()  # even where the read noise is the same
+
+    def _on_light(self) -> None:
+        chosen = self.chosen_set()
+        self.budget.ask(None if chosen is None else partial(budget_of, chosen, self.choices()))
 
     def describe(self, shape: tuple[int, ...] | None) -> None:
         """Say in plain words what would be measured of a specimen of this shape."""
