@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from napari_dmu._version import __version__
 from napari_dmu.errors import SettingsError
-from napari_dmu.microscope.forward import Microscope, dose
+from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.patterns import Patterns, make_patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
-from napari_dmu.segmentation.settings import InstanceSettings
 from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
-from napari_dmu.training.data import CropSampler, Example, fingerprint, read_examples
+from napari_dmu.training.data import CropSampler, Example, read_examples
+from napari_dmu.training.finish import finish
 from napari_dmu.training.recipe import HeadStage, Recipe, Source
+from napari_dmu.training.session import Report, Session
 from napari_dmu.training.stages import (
     Average,
     BinaryPatterns,
@@ -33,41 +31,12 @@ from napari_dmu.training.stages import (
     head_step,
     one_cycle,
 )
-from napari_dmu.training.validation import choose_instances, score
-from napari_dmu.zoo.header import Provenance, Scores, SetHeader
-from napari_dmu.zoo.pattern_set import PatternSet, write_set
+from napari_dmu.training.validation import score
+from napari_dmu.zoo.pattern_set import PatternSet
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 120.0
-# Training images per source on which the instance settings are chosen.
-CHOICE_IMAGES = 16
-Report = Callable[[int, int, str], None]
-
-
-@dataclass
-class _Session:
-    """What one training carries along."""
-
-    recipe: Recipe
-    device: torch.device
-    training: list[list[Example]]
-    validation: dict[str, list[Example]]
-    generator: torch.Generator
-    checkpoint: Path
-    report: Report
-    check_cancelled: Callable[[], None]
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def total(self) -> int:
-        return self.recipe.content.steps + (self.recipe.head.steps if self.recipe.head else 0)
-
-    def watched(self) -> dict[str, list[Example]]:
-        """Every n-th validation image, the same ones at every interim check."""
-        count = self.recipe.watched_images
-        return {k: v[:: max(1, len(v) // count)][:count] for k, v in self.validation.items()}
 
 
 def train(
@@ -99,7 +68,7 @@ def train(
     check_cancelled
         Called at every step; raises to stop.
     """
-    session = _Session(
+    session = Session(
         recipe,
         device,
         [_examples(data, s, recipe) for s in recipe.training],
@@ -113,7 +82,7 @@ def train(
         torch.manual_seed(recipe.seed)
         patterns, decoder, chosen = _content(session) if start is None else _taken(session, start)
         head = _head(session, patterns, decoder) if recipe.head else None
-    return _finish(session, out, patterns, decoder, head, chosen)
+    return finish(session, out, patterns, decoder, head, chosen)
 
 
 def _examples(data: Path, source: Source, recipe: Recipe) -> list[Example]:
@@ -126,7 +95,7 @@ def _start(recipe: Recipe) -> Patterns:
     return make_patterns(kind, exposures=a.exposures, period=a.period, bin=a.bin, seed=recipe.seed)
 
 
-def _content(session: _Session) -> tuple[Patterns, Decoder, str]:
+def _content(session: Session) -> tuple[Patterns, Decoder, str]:
     """Stage 1: patterns and decoder; the averaged decoder, chosen among interim checks by validation."""
     recipe, stage = session.recipe, session.recipe.content
     a, weights = recipe.acquisition, [s.weight for s in recipe.training]
@@ -196,7 +165,7 @@ def _content(session: _Session) -> tuple[Patterns, Decoder, str]:
     return best_patterns.binary(), _frozen(best.module), chosen
 
 
-def _taken(session: _Session, start: PatternSet) -> tuple[Patterns, Decoder, str]:
+def _taken(session: Session, start: PatternSet) -> tuple[Patterns, Decoder, str]:
     """Patterns and decoder of an existing set, in place of stage 1."""
     recipe, card = session.recipe, start.header
     if recipe.head is None or (recipe.acquisition, recipe.decoder) != (card.acquisition, card.decoder):
@@ -217,7 +186,7 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _interim(session: _Session, patterns: Patterns, decoder: Any) -> float:
+def _interim(session: Session, patterns: Patterns, decoder: Any) -> float:
     """Mean over sources of the PSNR on the watched validation images."""
     microscope = Microscope(torch.from_numpy(patterns).float().to(session.device), session.recipe.acquisition)
     acquisition = session.recipe.acquisition
@@ -225,7 +194,7 @@ def _interim(session: _Session, patterns: Patterns, decoder: Any) -> float:
     return float(np.mean([score(group, microscope, decoder, acquisition).psnr for group in groups]))
 
 
-def _head(session: _Session, patterns: Patterns, decoder: Decoder) -> SegmentationHead:
+def _head(session: Session, patterns: Patterns, decoder: Decoder) -> SegmentationHead:
     """Stage 2: the segmentation head on frozen patterns and decoder; the averaged head at the end."""
     recipe, stage = session.recipe, session.recipe.head
     assert isinstance(stage, HeadStage)
@@ -265,73 +234,3 @@ def _head(session: _Session, patterns: Patterns, decoder: Decoder) -> Segmentati
             session.seconds, mark, saved = session.seconds + now - mark, now, now
             save_checkpoint(path, parts, {"step": step + 1, "seconds": session.seconds, "usual": guard.usual})
     return _frozen(average.module)  # type: ignore[no-any-return]
-
-
-def _finish(
-    session: _Session,
-    out: Path,
-    patterns: Patterns,
-    decoder: Decoder,
-    head: SegmentationHead | None,
-    chosen: str,
-) -> PatternSet:
-    """Write the set, score what was written on all validation images, and write the card with the scores."""
-    recipe = session.recipe
-    mean, largest = dose(torch.from_numpy(patterns))
-    session.report(session.total, session.total, "validation")
-    header = SetHeader(
-        name=recipe.name,
-        family=recipe.family,
-        acquisition=recipe.acquisition,
-        decoder=recipe.decoder,
-        head=recipe.head.shape if recipe.head else None,
-        instances=_instances(session, patterns, decoder, head) if head else InstanceSettings(),
-        dose_mean=mean,
-        dose_max=largest,
-        provenance=Provenance(
-            recipe=recipe.model_dump(mode="json"),
-            data_fingerprint=fingerprint([e for group in session.training for e in group]),
-            data_licence=recipe.data_licence,
-            seed=recipe.seed,
-            device=str(session.device),
-            versions={
-                "napari-dmu": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            minutes=round(session.seconds / 60, 1),
-            steps=session.total,
-            chosen=chosen,
-            curve=session.curve,
-        ),
-    )
-    written = write_set(out, header, patterns, decoder, head).to(session.device)
-    scores = _final_scores(session, written)
-    complete = header.model_copy(update={"scores": scores})
-    written = write_set(out, complete, patterns, decoder, head)
-    for leftover in out.parent.glob(session.checkpoint.name + "*"):
-        leftover.unlink()
-    return written
-
-
-def _instances(session: _Session, patterns: Patterns, decoder: Decoder, head: SegmentationHead) -> InstanceSettings:
-    """Instance settings chosen on every n-th training image, the same number from each source."""
-    chosen = [e for group in session.training for e in group[:: max(1, len(group) // CHOICE_IMAGES)][:CHOICE_IMAGES]]
-    microscope = Microscope(torch.from_numpy(patterns).float().to(session.device), session.recipe.acquisition)
-    return choose_instances(chosen, microscope, decoder, session.recipe.acquisition, head)
-
-
-def _final_scores(session: _Session, written: PatternSet) -> dict[str, Scores]:
-    microscope = written.microscope(session.device)
-    return {
-        name: score(
-            examples,
-            microscope,
-            written.decoder,
-            written.acquisition,
-            head=written.segmenter,
-            settings=written.header.instances,
-        )
-        for name, examples in session.validation.items()
-    }
