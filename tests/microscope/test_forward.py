@@ -1,4 +1,4 @@
-"""The forward model against its equations (DESIGN §3), written out a second time in plain numpy."""
+"""The forward model against its equations (docs/model.md), written out a second time in plain numpy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def circular(pattern: Field, kernel: Field) -> Field:
 
 
 def brute_force(specimen: Field, patterns: Field, excitation: Field, emission: Field, bin: int) -> Field:
-    """The equations of DESIGN §3 on an array that is reflected and tiled explicitly."""
+    """The equations of docs/model.md on an array that is reflected and tiled explicitly."""
     period, radius = patterns.shape[-1], emission.shape[0] // 2
     whole = [-(-size // period) * period for size in specimen.shape]
     pads = [(radius, total - size + radius) for total, size in zip(whole, specimen.shape, strict=True)]

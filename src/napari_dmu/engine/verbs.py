@@ -1,4 +1,4 @@
-"""The verbs: simulate, reconstruct, segment, compare. Every door calls these functions (DESIGN §6, §8)."""
+"""The verbs: simulate, reconstruct, segment, compare. Every door calls these functions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a measurement is taken: the geometry, the light and the detector of one acquisition (DESIGN §2, §3)."""
+"""How a measurement is taken: the geometry, the light and the detector of one acquisition (docs/model.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Physical sanity of an acquisition: what will not work, and what to do instead (DESIGN §3)."""
+"""Physical sanity of an acquisition: what will not work, and what to do instead (docs/model.md)."""
 
 from __future__ import annotations
 

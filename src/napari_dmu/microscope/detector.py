@@ -1,4 +1,4 @@
-"""From light on the detector to counts, and back to a linear signal (DESIGN §3).
+"""From light on the detector to counts, and back to a linear signal (docs/model.md).
 
 The chain of both models: photo-electrons and dark electrons → multiplication (EMCCD register, PMT) → full well →
 read noise → gain, offset, rounding, full scale. The exact sampler is for evaluation and simulation. The

@@ -1,4 +1,4 @@
-"""The compressive microscope as a linear operator: specimen → signal on the detector (DESIGN §3)."""
+"""The compressive microscope as a linear operator: specimen → signal on the detector (docs/model.md)."""
 
 from __future__ import annotations
 

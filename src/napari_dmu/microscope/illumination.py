@@ -1,4 +1,4 @@
-"""From the pattern on the DMD to the light on the specimen: leakage, excitation PSF, registration (DESIGN §3)."""
+"""From the pattern on the DMD to the light on the specimen: leakage, excitation PSF, registration (docs/model.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Point spread functions and the convolutions of both light paths (DESIGN §3)."""
+"""Point spread functions and the convolutions of both light paths (docs/model.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Illumination pattern families (DESIGN §3); every pattern is binary, (T, P, P) uint8."""
+"""Illumination pattern families (docs/model.md); every pattern is binary, (T, P, P) uint8."""
 
 from __future__ import annotations
 

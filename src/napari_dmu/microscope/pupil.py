@@ -1,4 +1,4 @@
-"""The point spread function of a circular pupil: scalar Debye (Born–Wolf) diffraction, differentiable (DESIGN §3).
+"""The point spread function of a circular pupil: scalar Debye (Born–Wolf) diffraction, differentiable (docs/model.md).
 
 Model
 -----

@@ -1,4 +1,4 @@
-"""Lifting: the linear first guess of the specimen from its compressed measurement (DESIGN §4).
+"""Lifting: the linear first guess of the specimen from its compressed measurement.
 
 A detector pixel of exposure t saw only its own block under a known mask, and the masks repeat with the pattern
 period. One linear map from the samples of a period cell and its eight neighbours to the pixels of that cell

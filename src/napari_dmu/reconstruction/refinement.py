@@ -1,4 +1,4 @@
-"""Refinement: a U-shaped residual network that corrects the lifted image (DESIGN §4)."""
+"""Refinement: a U-shaped residual network that corrects the lifted image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segmentation head: reads the decoder's features, predicts foreground and distance (DESIGN §4)."""
+"""Segmentation head: reads the decoder's features, predicts foreground and distance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training images on the device: one flat tensor, crops by gathering (DESIGN §4)."""
+"""Training images on the device: one flat tensor, crops by gathering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training of one pattern set from a recipe: stages, checkpoints, selection, model card (DESIGN §4)."""
+"""Training of one pattern set from a recipe: stages, checkpoints, selection, model card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses of the content-aware stage: L1 and structural similarity, no adversary (DESIGN §4)."""
+"""Losses of the content-aware stage: L1 and structural similarity, no adversary."""
 
 from __future__ import annotations
 

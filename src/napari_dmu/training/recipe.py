@@ -1,4 +1,4 @@
-"""A recipe: one YAML file that says how a pattern set is trained (DESIGN §4)."""
+"""A recipe: one YAML file that says how a pattern set is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trainable parts and the stages that train them (DESIGN §4)."""
+"""The trainable parts and the stages that train them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Validation with the exact detector: the figures by which a checkpoint is chosen (DESIGN §4)."""
+"""Validation with the exact detector: the figures by which a checkpoint is chosen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pattern sets and their file, ``.dmu.safetensors`` (DESIGN §5)."""
+"""Pattern sets and their file, ``.dmu.safetensors``."""
 
 from __future__ import annotations
 

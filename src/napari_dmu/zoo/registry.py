@@ -1,4 +1,4 @@
-"""Where pattern sets are found: the package, the user's folder, the environment (DESIGN §5)."""
+"""Where pattern sets are found: the package, the user's folder, the environment."""
 
 from __future__ import annotations
 
