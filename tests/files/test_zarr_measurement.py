@@ -13,7 +13,6 @@ from test_measurement import CASES, D, T, make
 
 from napari_dmu.errors import DmuError, FileError
 from napari_dmu.files import read_measurement, read_specimen, write_image, write_measurement
-from napari_dmu.files.zarr_measurement import read_zarr_measurement, write_zarr_measurement
 
 
 def ngff(path: Path) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def test_round_trip(tmp_path: Path, axes: tuple[str, ...], leading: tuple[int, .
 
 
 def test_other_programs_see_channels_that_lie_on_the_specimen(tmp_path: Path) -> None:
-    write_zarr_measurement(tmp_path / "m.ome.zarr", make(("z", "y", "x"), (3,)))
+    write_measurement(tmp_path / "m.ome.zarr", make(("z", "y", "x"), (3,)))
     (multiscale,) = ngff(tmp_path / "m.ome.zarr")["multiscales"]
     assert [a["name"] for a in multiscale["axes"]] == ["c", "z", "y", "x"]
     assert multiscale["axes"][-1]["unit"] == "micrometer"
@@ -68,7 +67,7 @@ def test_other_programs_see_channels_that_lie_on_the_specimen(tmp_path: Path) ->
     shift = (D - 1) / 2 * 0.65
     assert translation["translation"] == pytest.approx([0.0, 0.0, 10.0 + shift, -3.0 + shift])
     assert zarr.open_array(tmp_path / "m.ome.zarr" / "0", mode="r").shape == (T, 3, 5, 7)
-    assert read_zarr_measurement(tmp_path / "m.ome.zarr").planes == 3
+    assert read_measurement(tmp_path / "m.ome.zarr").planes == 3
 
 
 def test_dask_is_written_block_by_block(tmp_path: Path) -> None:
@@ -192,9 +191,6 @@ def test_wrong_things_are_refused_in_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(FileError) as caught:
             write_image(tmp_path / "new.zarr", wrong, **geometry)
         assert_sentence(caught.value)
-    with pytest.raises(FileError) as caught:
-        write_zarr_measurement(tmp_path / "m.tif", make(("y", "x")))
-    assert_sentence(caught.value)
     assert not (tmp_path / "new.zarr").exists()
 
 

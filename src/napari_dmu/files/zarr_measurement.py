@@ -23,7 +23,6 @@ from napari_dmu.files.ome import NAMESPACE, SCHEMA_VERSION, fold_axes, iter_plan
 
 if TYPE_CHECKING:
     from napari_dmu.files.specimen import Specimen
-    from napari_dmu.microscope.measurement import Measurement
 
 SUFFIX = ".zarr"
 NGFF_VERSION = "0.5"
@@ -261,19 +260,3 @@ def read_zarr(path: str | os.PathLike[str]) -> tuple[Specimen, dict[str, Any] | 
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"'{where.name}' was changed after it was written: get the original.") from error
     return read, note
-
-
-def write_zarr_measurement(path: str | os.PathLike[str], m: Measurement) -> None:
-    """Write a measurement as OME-Zarr with the exposures as channels; see `write_measurement`."""
-    from napari_dmu.files.measurement import write_measurement
-
-    if not is_zarr_name(path):
-        raise FileError(f"'{os.fspath(path)}' is no name of an OME-Zarr: end it with .ome.zarr.")
-    write_measurement(path, m)
-
-
-def read_zarr_measurement(path: str | os.PathLike[str]) -> Measurement:
-    """Read a measurement from OME-Zarr, lazily; see `read_measurement`."""
-    from napari_dmu.files.measurement import read_measurement
-
-    return read_measurement(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,6 @@ from scipy.linalg import hadamard as natural_hadamard
 
 from napari_dmu.errors import SettingsError
 
-Family = Literal["plain", "random", "hadamard", "raster", "learned", "custom"]
-FAMILIES: tuple[str, ...] = get_args(Family)
 Patterns = NDArray[np.uint8]
 
 
