@@ -14,18 +14,23 @@ from scipy import ndimage
 from napari_dmu.microscope.acquisition import Acquisition, Psf
 from napari_dmu.microscope.forward import Microscope, dose
 from napari_dmu.microscope.patterns import make_patterns
+from napari_dmu.reconstruction.error_bar import ErrorHead
 from napari_dmu.reconstruction.lifting import LiftingStatistics
 from napari_dmu.reconstruction.refinement import Decoder
-from napari_dmu.reconstruction.shapes import DecoderShape
+from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.head import SegmentationHead
 from napari_dmu.segmentation.settings import HeadShape
 from napari_dmu.training.recipe import Recipe
-from napari_dmu.zoo.header import Provenance, SetHeader
+from napari_dmu.zoo.header import Provenance, SetHeader, Trust
 from napari_dmu.zoo.pattern_set import PatternSet, write_set
 
 NO_PSF = Psf(kind="none")
 # Brightness of the reconstruction above which the hand-made segmenter sees a cell.
 THRESHOLD = 0.4
+TRUST = Trust(
+    factor=1.5, coverage={"discs/val": 0.9}, tolerance=0.05, chi_square={"discs/val": 2.0}, chi_square_limit=3.0,
+    spread_limit=0.5,
+)  # fmt: skip
 
 
 def assert_sentence(error: BaseException) -> None:
@@ -104,9 +109,13 @@ def make_set(
     period: int = 8,
     photons: float = 2000.0,
     with_head: bool = True,
+    with_error_bars: bool = False,
     seed: int = 0,
 ) -> PatternSet:
-    """A ×(d²/T) pattern set that works: raster patterns, lifting solved on discs, a slight refinement, a threshold."""
+    """A ×(d²/T) pattern set that works: raster patterns, lifting solved on discs, a slight refinement, a threshold.
+
+    The error bars are made up, but differ from pixel to pixel.
+    """
     acquisition = Acquisition(bin=bin, exposures=exposures, period=period, photons=photons)
     patterns = make_patterns("raster", exposures=exposures, period=period, bin=bin)
     shape = DecoderShape(stride=2, widths=(6, 8), blocks=(1, 1), lifted=2)
@@ -128,7 +137,12 @@ def make_set(
     card = header(
         acquisition, shape, head.shape if head else None, name=name, family="raster", dose_mean=mean, dose_max=largest
     )
-    return write_set(path, card, patterns, decoder, head)
+    error_head = None
+    if with_error_bars:
+        error_head = ErrorHead(shape.widths[0], shape.stride, ErrorShape(widths=(4, 6)))
+        randomise(error_head, seed)
+        card = card.model_copy(update={"error": error_head.shape, "trust": TRUST})
+    return write_set(path, card, patterns, decoder, head, error_head=error_head)
 
 
 def quick_recipe(**changes: Any) -> Recipe:

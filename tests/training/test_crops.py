@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from support import discs
 
 from napari_dmu.errors import FileError, SpecimenError
-from napari_dmu.segmentation.instances import distance_target
-from napari_dmu.training.data import LEVELS, CropSampler, Example, fingerprint, jitter, read_examples
+from napari_dmu.segmentation.instances import DEEP, distance_target
+from napari_dmu.training.data import DEPTH, LEVELS, CropSampler, Example, fingerprint, jitter, read_examples
 
 CPU = torch.device("cpu")
 
@@ -85,14 +85,15 @@ def test_targets_move_with_their_image() -> None:
     sampler = CropSampler([[Example("discs", image, labels)]], [1.0], device=CPU, with_targets=True)
     crops = sampler.draw(12, 40, seed(2))
     assert crops.shape == (12, 3, 40, 40)
-    bright, inside, distance = crops.unbind(1)
+    bright, depth, deepest = crops.unbind(1)
+    inside, distance = (depth > 0).float(), (depth * DEPTH / (deepest * DEPTH).clamp(1, DEEP)).clamp_max(1)
     assert set(inside.unique().tolist()) == {0.0, 1.0}
     assert bright[inside > 0].mean() > 0.6 > 0.2 > bright[inside == 0].mean()
     assert (distance[inside == 0] == 0).all()
     for crop, one in zip(distance.numpy(), inside.numpy(), strict=True):
         poses = [np.rot90(w, turn) for w in (distance_target(labels), distance_target(labels).T) for turn in range(4)]
         windows = [p[i : i + 40, j : j + 40] for p in poses for i in range(9) for j in range(9)]
-        assert any(w.shape == crop.shape and np.abs(w - crop).max() < 1e-4 for w in windows)
+        assert any(w.shape == crop.shape and np.abs(w - crop).max() < 5e-3 for w in windows)
         assert ((one > 0) == (crop > 0)).all()
 
 

@@ -9,14 +9,50 @@ import yaml
 from support import assert_sentence
 
 from napari_dmu.errors import FileError, SettingsError
-from napari_dmu.training.recipe import read_recipe
+from napari_dmu.training.recipe import Recipe, read_order, read_recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
-RECIPES = sorted(FOLDER.rglob("*.yaml"))
+# The others are what recipes include, and the order of the matrix.
+RECIPES = sorted(p for p in FOLDER.rglob("*.yaml") if p.name != "matrix.yaml" and not p.stem.endswith("-data"))
 
 
 def test_there_are_recipes_for_the_shipped_nuclei() -> None:
     assert {16, 64, 256} <= {read_recipe(p).acquisition.ratio for p in RECIPES if p.stem.startswith("nuclei")}
+
+
+def test_the_matrix_is_complete_and_in_order() -> None:
+    ratios = (4, 16, 64, 256, 1024)
+    wanted = {f"{name}-x{ratio}-{family}" for name, family in DOMAINS for ratio in ratios}
+    order = read_order(FOLDER / "matrix.yaml")
+    assert wanted <= {p.stem for p in RECIPES}
+    assert wanted <= set(order) <= {p.stem for p in RECIPES}
+    assert order.index("nuclei-x64-learned") < order.index("nuclei-x64-random")
+
+
+DOMAINS = [
+    *(("nuclei", family) for family in ("learned", "plain", "hadamard", "random")),
+    ("structures", "learned"),
+    ("structures", "plain"),
+]
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.stem.startswith("structures")], ids=lambda p: p.stem)
+def test_structures_are_measured_and_decoded_as_nuclei_are(path: Path) -> None:
+    mine, theirs = read_recipe(path), read_recipe(path.with_name(path.name.replace("structures", "nuclei")))
+    for part in ("family", "start", "acquisition", "decoder", "noise"):
+        assert getattr(mine, part) == getattr(theirs, part), part
+    assert mine.content.model_copy(update={"steps": theirs.content.steps}) == theirs.content
+    assert mine.head is None
+
+
+@pytest.mark.parametrize("ratio", [64, 256, 1024])
+@pytest.mark.parametrize("family", ["hadamard", "random"])
+def test_reference_families_have_the_light_and_the_decoder_of_the_learned_one(ratio: int, family: str) -> None:
+    learned, other = (read_recipe(FOLDER / f"nuclei-x{ratio}-{name}.yaml") for name in ("learned", family))
+    assert other.family == family
+    assert other.decoder == learned.decoder
+    for part in ("ratio", "photons", "read_noise", "background"):
+        assert getattr(other.acquisition, part) == getattr(learned.acquisition, part), part
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -28,7 +64,7 @@ def test_every_recipe_in_the_project_is_valid_and_says_whose_images_it_uses(path
     assert f"x{recipe.acquisition.ratio:g}" in path.stem
 
 
-GOOD = yaml.safe_load(RECIPES[0].read_text(encoding="utf-8"))
+GOOD = yaml.safe_load((FOLDER / "nuclei-x16-learned.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -42,6 +78,10 @@ GOOD = yaml.safe_load(RECIPES[0].read_text(encoding="utf-8"))
         ({"decoder": {"stride": 3}}, "stride"),
         ({"training": None}, "training"),
         ({"seed": -1}, "seed"),
+        ({"training": [{"folder": "a", "files": []}]}, "training.0.files"),
+        ({"training": [{"folder": "a", "skip": "b.tif"}]}, "training.0.skip"),
+        ({"validation": [{"folder": "a", "files": ["1.tif"]}, {"folder": "a", "files": ["2.tif"]}]}, "twice"),
+        ({"include": 3}, "include"),
         ({"validation": [{"folder": "somewhere", "masks": False}]}, "masks"),
     ],
 )
@@ -76,4 +116,37 @@ def test_yaml_that_is_no_recipe_is_refused(tmp_path: Path, content: str) -> None
 def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError) as refusal:
         read_recipe(tmp_path / "none.yaml")
+    assert_sentence(refusal.value)
+
+
+def test_what_is_included_holds_where_the_recipe_has_nothing_of_its_own(tmp_path: Path) -> None:
+    data = {key: GOOD[key] for key in ("training", "validation", "data_licence")}
+    (tmp_path / "cells-data.yaml").write_text(yaml.safe_dump({**data, "seed": 5}), encoding="utf-8")
+    own = {key: value for key, value in GOOD.items() if key not in data}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**own, "include": "cells-data.yaml", "seed": 7}), encoding="utf-8")
+    recipe, whole = read_recipe(path), Recipe.model_validate(GOOD)
+    assert recipe == whole.model_copy(update={"seed": 7})
+    assert "include" not in recipe.model_dump(mode="json")  # the model card has the lists themselves
+
+    (tmp_path / "deep").mkdir()
+    deep = tmp_path / "deep" / "recipe.yaml"
+    deep.write_text(yaml.safe_dump({**own, "include": "../cells-data.yaml", "seed": 7}), encoding="utf-8")
+    assert read_recipe(deep) == recipe
+
+    (tmp_path / "cells-data.yaml").write_text("- a list", encoding="utf-8")
+    with pytest.raises(SettingsError, match="includes") as refusal:
+        read_recipe(path)
+    assert_sentence(refusal.value)
+    (tmp_path / "cells-data.yaml").unlink()
+    with pytest.raises(FileError, match="cells-data"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize("content", ["order: a", "order: [a, a]", "order: [1]", "[a]", "{}", ""])
+def test_an_order_that_is_no_list_of_names_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "matrix.yaml"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError, match="order") as refusal:
+        read_order(path)
     assert_sentence(refusal.value)

@@ -19,7 +19,7 @@ from napari_dmu.errors import Cancelled, FileError
 from napari_dmu.microscope.patterns import random_patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
-from napari_dmu.training import loop
+from napari_dmu.training import content, head_stage
 from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import CropSampler, read_examples
 from napari_dmu.training.loop import train
@@ -145,7 +145,7 @@ def test_mirrors_move_where_the_loss_tells_them_and_stay_binary(
         assert set(shown.unique().tolist()) <= {0.0, 1.0}
         return content_step(patterns, *others) + 500 * (shown - wanted).square().mean()
 
-    monkeypatch.setattr(loop, "content_step", steered)
+    monkeypatch.setattr(content, "content_step", steered)
     recipe = quick_recipe(check_every=1000, head=None)
     recipe = recipe.model_copy(update={"content": recipe.content.model_copy(update={"pattern_rate": 0.5})})
     made = train(recipe, images, tmp_path / "a.dmu.safetensors", device=CPU)
@@ -157,7 +157,7 @@ def test_mirrors_move_where_the_loss_tells_them_and_stay_binary(
 def test_patterns_that_are_told_to_stay_do(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, float]
 ) -> None:
-    monkeypatch.setattr(loop, "content_step", lambda p, *o: content_step(p, *o) + 50 * p().mean())
+    monkeypatch.setattr(content, "content_step", lambda p, *o: content_step(p, *o) + 50 * p().mean())
     recipe = quick_recipe(check_every=1000, head=None)
     recipe = recipe.model_copy(update={"content": recipe.content.model_copy(update=changes)})
     made = train(recipe, images, tmp_path / "a.dmu.safetensors", device=CPU)
@@ -192,7 +192,8 @@ def stop_after(count: int) -> Callable[[], None]:
 def test_a_training_that_was_stopped_goes_on_as_if_nothing_had_happened(
     images: Path, tmp_path: Path, recipe: Recipe, trained: PatternSet, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # at every step
+    for module in (content, head_stage):
+        monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)  # at every step
     out = tmp_path / "discs.dmu.safetensors"
     with pytest.raises(Cancelled):
         train(recipe, images, out, device=CPU, check_cancelled=stop_after(steps))

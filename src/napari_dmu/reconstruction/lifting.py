@@ -57,7 +57,10 @@ class Lifting(nn.Module):
 
     def forward(self, signal: Tensor) -> Tensor:
         """(N, T, y, x) → (N, channels, y·d/stride, x·d/stride), whole period cells."""
-        lifted: Tensor = self.linear(neighbourhoods(to_cells(signal, self.cell)))
+        # Always in full precision: large weights of opposite sign make up the map, and half precision's rounding
+        # would be far above the noise.
+        with torch.autocast(signal.device.type, enabled=False):
+            lifted: Tensor = self.linear(neighbourhoods(to_cells(signal, self.cell)))
         return functional.pixel_shuffle(lifted, self.side)
 
 

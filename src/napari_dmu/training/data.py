@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_dmu.errors import FileError
+from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
-from napari_dmu.microscope.optics import reflect_index
-from napari_dmu.segmentation.instances import distance_target
+from napari_dmu.segmentation.instances import depths
 
 # 15 bits keep the rounding below 2e-5 of full scale; int16 is a type that every torch device can gather.
 LEVELS = 2**15 - 1
+# Specimen pixels from a cell's border that full scale stands for.
+DEPTH = 256.0
 
 
 @dataclass(frozen=True)
@@ -30,35 +33,91 @@ class Example:
     labels: NDArray[np.int32] | None
 
 
-def read_examples(folder: Path, *, masks: bool) -> list[Example]:
+def matching(names: Iterable[str], files: Sequence[str] | None = None, skip: Sequence[str] = ()) -> list[str]:
+    """Names (POSIX, relative to their folder) that ``files`` lets in and ``skip`` does not leave out, in order.
+
+    An entry is a name or a pattern with ``*``, ``?`` and ``[…]``, none of which goes across a ``/``. Without ``files``
+    that is every name without a ``/``: subfolders are entered only where an entry names them.
+
+    Raises
+    ------
+    SettingsError
+        Where an entry fits no name: a selection with a misspelt name would train on other images than it says.
+    """
+    every = sorted(names)
+    for entry in (*(files or ()), *skip):
+        if not any(_fits(name, entry) for name in every):
+            raise SettingsError(f"'{entry}' in files or skip fits no image: correct the name in the recipe.")
+    wanted = [n for n in every if ("/" not in n if files is None else any(_fits(n, entry) for entry in files))]
+    return [name for name in wanted if not any(_fits(name, entry) for entry in skip)]
+
+
+def _fits(name: str, entry: str) -> bool:
+    parts, wanted = name.split("/"), entry.split("/")
+    return name == entry or (len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted)))
+
+
+def image_names(folder: Path) -> list[str]:
+    """TIFF images below the folder, or below its ``images``; relative POSIX names, sorted."""
+    images = _images_of(folder)
+    found = images.rglob("*") if images.is_dir() else ()
+    return sorted(p.relative_to(images).as_posix() for p in found if p.suffix.lower() in (".tif", ".tiff"))
+
+
+def _images_of(folder: Path) -> Path:
+    return folder / "images" if (folder / "images").is_dir() else folder
+
+
+def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
+    """One image as stored, and its mask where wanted: (Y, X) each. Errors: see ``read_examples``."""
+    import tifffile
+
+    plane = check_plane(tifffile.imread(_images_of(folder) / name))
+    if plane.ndim != 2:
+        raise FileError(f"{name} has {plane.ndim} axes, training images have two: split it into planes.")
+    if not masks:
+        return plane, None
+    mask = folder / "masks" / name
+    if not mask.is_file():
+        raise FileError(f"{name} has no mask in {mask.parent}: add it, or set masks: false.")
+    labels = tifffile.imread(mask).astype(np.int32)
+    if labels.shape != plane.shape:
+        raise FileError(f"The mask of {name} has shape {labels.shape}, its image {plane.shape}: correct the mask.")
+    return plane, labels
+
+
+def as_example(name: str, plane: NDArray[Any], labels: NDArray[np.int32] | None) -> Example:
+    """A stored plane (Y, X) as a specimen: its own 0.1 and 99.9 percentiles become 0 and 1."""
+    return Example(name, normalise(plane, intensity_range(plane)), labels)
+
+
+def read_examples(
+    folder: Path, *, masks: bool, files: Sequence[str] | None = None, skip: Sequence[str] = ()
+) -> list[Example]:
     """Read a folder of single-plane TIFFs, or of ``images`` and ``masks`` with the same file names.
+
+    Parameters
+    ----------
+    folder
+        With the images, or with ``images`` and ``masks``.
+    masks
+        Whether the masks are wanted.
+    files, skip
+        Only these, all but these; see ``matching``.
 
     Raises
     ------
     FileError
         Where there is no image, or no mask of the same name and size although masks are wanted.
+    SettingsError
+        Where an entry of ``files`` or ``skip`` fits no image.
     """
-    import tifffile
-
-    images = folder / "images" if (folder / "images").is_dir() else folder
-    paths = sorted(p for p in images.iterdir() if p.suffix.lower() in (".tif", ".tiff")) if images.is_dir() else []
-    if not paths:
-        raise FileError(f"There are no TIFF images in {images}: name the folder that holds the training data.")
-    examples = []
-    for path in paths:
-        plane = check_plane(tifffile.imread(path))
-        if plane.ndim != 2:
-            raise FileError(f"{path.name} has {plane.ndim} axes, training images have two: split it into planes.")
-        labels = None
-        if masks:
-            mask = folder / "masks" / path.name
-            if not mask.is_file():
-                raise FileError(f"{path.name} has no mask in {mask.parent}: add it, or set masks: false.")
-            labels = tifffile.imread(mask).astype(np.int32)
-            if labels.shape != plane.shape:
-                raise FileError(f"The mask of {path.name} has shape {labels.shape}, its image {plane.shape}.")
-        examples.append(Example(path.name, normalise(plane, intensity_range(plane)), labels))
-    return examples
+    names = image_names(folder)
+    chosen = matching(names, files, skip) if names else []
+    if not chosen:
+        where = _images_of(folder)
+        raise FileError(f"There are no TIFF images in {where}: name the folder that holds the training data.")
+    return [as_example(name, *read_plane(folder, name, masks=masks)) for name in chosen]
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
@@ -81,7 +140,7 @@ class CropSampler:
         Lists of examples; a crop comes from group g with probability ``weights[g]``, then from any of its
         images with a probability that grows with the square root of its area.
     with_targets
-        Also keep foreground and distance; every example then needs labels.
+        Also keep ``depths`` of the cells, in units of ``DEPTH`` pixels; every example then needs labels.
     """
 
     def __init__(
@@ -107,31 +166,43 @@ class CropSampler:
         if with_targets:
             for planes, example in zip(channels, examples, strict=True):
                 assert example.labels is not None
-                planes.append((example.labels > 0) * float(LEVELS))
-                planes.append(np.rint(distance_target(example.labels) * LEVELS))
+                planes += [np.rint(np.minimum(d / DEPTH, 1) * LEVELS) for d in depths(example.labels)]
         flat = [np.stack([p.ravel() for p in planes]).astype(np.int16) for planes in channels]
         self.pixels = torch.from_numpy(np.concatenate(flat, axis=1)).to(device)
 
     def draw(self, batch: int, side: int, generator: torch.Generator) -> Tensor:
-        """(batch, channels, side, side) float32: specimen, then foreground and distance where kept."""
+        """(batch, channels, side, side) float32: specimen, then depth and the cell's largest depth where kept."""
         pick = torch.multinomial(self.chance, batch, replacement=True, generator=generator)
-        random = torch.rand(batch, 2, generator=generator)
+        place = torch.rand(batch, 2, generator=generator)
         flips = torch.randint(0, 2, (batch, 3), generator=generator).bool()
-        index = torch.stack([self._index(int(p), side, random[i], flips[i]) for i, p in enumerate(pick)])
-        crops = self.pixels[:, index.to(self.device)].transpose(0, 1)
-        return crops.to(torch.float32) / LEVELS
+        # One pixel's place in the flat tensor is a sum over its row and its column, so two vectors a crop suffice.
+        vertical, horizontal = self._axes(pick, side, place, flips).to(self.device)
+        index = vertical[:, :, None] + horizontal[:, None, :]
+        crops = self.pixels.index_select(1, index.flatten()).view(-1, batch, side, side)
+        return crops.transpose(0, 1).to(torch.float32) / LEVELS
 
-    def _index(self, image: int, side: int, place: Tensor, flips: Tensor) -> Tensor:
-        """Flat positions of one crop's pixels, (side, side); small images are extended by reflection."""
-        height, width = (int(v) for v in self.shapes[image])
-        top = int(place[0] * (max(height - side, 0) + 1))
-        left = int(place[1] * (max(width - side, 0) + 1))
-        rows = reflect_index(top, top + side, height)
-        columns = reflect_index(left, left + side, width)
-        index = self.starts[image] + rows[:, None] * width + columns[None, :]
-        dims = [axis for axis, flip in enumerate(flips[:2].tolist()) if flip]
-        index = index.flip(dims) if dims else index
-        return index.T if bool(flips[2]) else index
+    def _axes(self, pick: Tensor, side: int, place: Tensor, flips: Tensor) -> Tensor:
+        """Offsets (2, batch, side) in the flat tensor along each crop's rows and columns.
+
+        ``place`` (batch, 2) in [0, 1) is the window's corner; ``flips`` (batch, 3) mirrors rows, mirrors columns,
+        transposes. Small images are extended by reflection.
+        """
+        shape = self.shapes[pick]
+        corner = (place * ((shape - side).clamp_min(0) + 1)).long()
+        steps = torch.arange(side)
+        steps = torch.where(flips[:, :2, None], side - 1 - steps, steps)
+        index = _reflected(corner[:, :, None] + steps, shape[:, :, None])
+        rows = self.starts[pick, None] + index[:, 0] * shape[:, 1:]
+        columns = index[:, 1]
+        turned = flips[:, 2:]
+        return torch.stack([torch.where(turned, columns, rows), torch.where(turned, rows, columns)])
+
+
+def _reflected(index: Tensor, size: Tensor) -> Tensor:
+    """Indices ≥ 0 brought into axes of ``size`` samples by reflection about the end samples, as ``reflect_index``."""
+    period = (2 * size - 2).clamp_min(1)
+    index = index.remainder(period)
+    return torch.where(index < size, index, period - index)
 
 
 def jitter(specimen: Tensor, generator: torch.Generator, *, low: float = 0.5) -> Tensor:

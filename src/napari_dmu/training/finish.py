@@ -15,6 +15,7 @@ from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
 from napari_dmu.segmentation.settings import InstanceSettings
 from napari_dmu.training.data import fingerprint
+from napari_dmu.training.error_stage import add_error_bars
 from napari_dmu.training.session import Session
 from napari_dmu.training.validation import choose_instances, score
 from napari_dmu.zoo.header import Provenance, Scores, SetHeader
@@ -67,6 +68,19 @@ def finish(
     scores = _final_scores(session, written)
     complete = header.model_copy(update={"scores": scores})
     written = write_set(out, complete, patterns, decoder, head)
+    if recipe.error_bars is not None:
+        written = add_error_bars(
+            written,
+            session.training,
+            session.validation,
+            out,
+            weights=[source.weight for source in recipe.training],
+            stage=recipe.error_bars,
+            seed=recipe.seed,
+            device=session.device,
+            report=session.report,
+            check_cancelled=session.check_cancelled,
+        )
     for leftover in out.parent.glob(session.checkpoint.name + "*"):
         leftover.unlink()
     return written

@@ -47,9 +47,17 @@ def structural_similarity(image: Tensor, truth: Tensor) -> Tensor:
     return (luminance * structure).mean()
 
 
-def content_loss(image: Tensor, lifted: Tensor, truth: Tensor, *, ssim: float, lifting: float) -> Tensor:
-    """L1 + ``ssim``·(1 − SSIM) + ``lifting``·L1 of the lifted image; all (N, 1, Y, X)."""
+def content_loss(
+    image: Tensor, lifted: Tensor, truth: Tensor, *, ssim: float, lifting: float, rms: float = 0.0
+) -> Tensor:
+    """L1 + ``rms``·RMS + ``ssim``·(1 − SSIM) + ``lifting``·L1 of the lifted image; all (N, 1, Y, X).
+
+    L1 alone asks for the median of what a pixel may be: where cells are guessed more than seen, that is all or
+    nothing. The root of each image's mean square asks for the mean, which is what PSNR scores.
+    """
     loss = functional.l1_loss(image, truth) + lifting * functional.l1_loss(lifted, truth)
+    if rms:
+        loss = loss + rms * ((image - truth) ** 2).mean(dim=(1, 2, 3)).add(1e-8).sqrt().mean()
     if ssim:
         loss = loss + ssim * (1 - structural_similarity(image, truth))
     return loss

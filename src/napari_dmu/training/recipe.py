@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
-from napari_dmu.reconstruction.shapes import DecoderShape
+from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape
 
 
@@ -18,18 +18,27 @@ class _Part(BaseModel):
 
 
 class Source(_Part):
-    """A folder of images below the data root, and its share of the crops."""
+    """Images of a folder below the data root, and their share of the crops.
+
+    ``files`` and ``skip`` hold names or patterns: only these images, all but these. A name with a ``/`` lies in a
+    subfolder.
+    """
 
     folder: str
+    files: tuple[str, ...] | None = Field(default=None, min_length=1)
+    skip: tuple[str, ...] = ()
     masks: bool = True
     weight: float = Field(default=1.0, gt=0)
 
 
 class NoiseSpread(_Part):
-    """Range of noise seen in training; half of the examples have the acquisition's own values."""
+    """How far training strays from the acquisition's own noise and optics; ``share`` of the examples do."""
 
-    photons: tuple[float, float] = (100.0, 10000.0)
+    photons: tuple[float, float] = (10.0, 10000.0)
     read_noise: tuple[float, float] = (0.0, 6.0)
+    share: float = Field(default=0.35, ge=0, le=1, description="examples with another noise, steps with other optics")
+    psf: float = Field(default=0.2, ge=0, lt=1, description="largest relative change of the PSFs' σ")
+    shift: float = Field(default=0.5, ge=0, description="largest shift of the patterns, specimen pixels")
 
 
 class ContentStage(_Part):
@@ -42,6 +51,7 @@ class ContentStage(_Part):
     pattern_rate: float = Field(default=0.01, ge=0, description="logits per step; 0 keeps the patterns")
     patterns_until: float = Field(default=0.6, ge=0, le=1, description="fraction of the steps with moving patterns")
     ssim: float = Field(default=0.1, ge=0, description="weight of 1 − SSIM")
+    rms: float = Field(default=0.0, ge=0, description="weight of the root mean square error of each crop")
     lifting: float = Field(default=0.3, ge=0, description="weight of the lifted image's L1")
     lifting_crops: int = Field(default=1500, ge=1, description="crops for the closed-form lifting")
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights")
@@ -50,13 +60,44 @@ class ContentStage(_Part):
 class HeadStage(_Part):
     """Stage 2: segmentation head, patterns and decoder frozen."""
 
-    steps: int = Field(default=2500, ge=1)
+    steps: int = Field(default=3000, ge=1)
     batch: int = Field(default=8, ge=1)
     crop: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=1.5e-3, gt=0)
+    learning_rate: float = Field(default=2e-3, gt=0)
     ema: float = Field(default=0.998, ge=0, lt=1)
-    dimmest: float = Field(default=0.1, gt=0, le=1, description="half of the crops are dimmed, down to this factor")
+    dimmest: float = Field(default=0.15, gt=0, le=1, description="half of the crops are dimmed, down to this factor")
+    gamma: float = Field(default=1.6, ge=1, description="half of the crops get another gamma, to this or its inverse")
+    zoom: float = Field(default=1.6, ge=1, description="three steps of five enlarge or reduce by up to this")
+    empty: float = Field(default=0.06, ge=0, lt=1, description="share of crops that are made-up fields without cells")
     shape: HeadShape = HeadShape()
+
+
+class TaskStage(_Part):
+    """Stage 3: patterns, decoder and head together for the cells; what it ends with competes with stage 2."""
+
+    steps: int = Field(default=2000, ge=1)
+    batch: int = Field(default=8, ge=1)
+    crop: int = Field(default=128, ge=1, description="side in specimen pixels, a multiple of the period")
+    learning_rate: float = Field(default=2e-4, gt=0)
+    pattern_rate: float = Field(default=1e-3, ge=0, description="logits per step; 0 keeps the patterns")
+    content: float = Field(default=3.0, ge=0, description="weight of the reconstruction loss beside the cells'")
+    ema: float = Field(default=0.998, ge=0, lt=1)
+    direct: bool = Field(
+        default=False, description="in place of stages 1 and 2: from the measurement to cells, no reconstruction loss"
+    )
+
+
+class ErrorStage(_Part):
+    """Last stage: error bars on the frozen decoder, in the acquisition's own optics; most examples in another light."""
+
+    steps: int = Field(default=800, ge=1)
+    batch: int = Field(default=8, ge=1)
+    crop: int = Field(default=128, ge=1, description="side in specimen pixels, rounded up to whole periods")
+    learning_rate: float = Field(default=3e-3, gt=0)
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    level: float = Field(default=0.9, gt=0, lt=1, description="share of the pixels that an error bar is to cover")
+    noise: NoiseSpread = NoiseSpread(share=0.6)
+    shape: ErrorShape = ErrorShape()
 
 
 class Recipe(_Part):
@@ -64,7 +105,7 @@ class Recipe(_Part):
 
     name: str
     family: Literal["plain", "random", "hadamard", "raster", "learned"] = "learned"
-    start: Literal["plain", "random", "hadamard", "raster"] = Field(
+    start: Literal["plain", "random", "hadamard", "raster", "designed"] = Field(
         default="raster", description="patterns that learning starts from; other families keep their own"
     )
     acquisition: Acquisition
@@ -73,6 +114,8 @@ class Recipe(_Part):
     noise: NoiseSpread = NoiseSpread()
     content: ContentStage = ContentStage()
     head: HeadStage | None = None
+    task: TaskStage | None = None
+    error_bars: ErrorStage | None = None
     training: tuple[Source, ...]
     validation: tuple[Source, ...]
     watched_images: int = Field(default=8, ge=1, description="validation images an interim check uses per source")
@@ -84,16 +127,21 @@ class Recipe(_Part):
         period, stride = self.acquisition.period, self.decoder.stride
         if period % stride:
             raise ValueError(f"the period ({period}) must be a multiple of the decoder's stride ({stride})")
-        for stage in (self.content, self.head):
+        for stage in (self.content, self.head, self.task):
             if stage is not None and stage.crop % period:
                 raise ValueError(f"the crop ({stage.crop}) must be a multiple of the pattern period ({period})")
+        if self.task is not None and self.head is None:
+            raise ValueError("task needs a head, add the entry head")
         if self.head is not None and not all(source.masks for source in (*self.training, *self.validation)):
             raise ValueError("a segmentation head needs masks in every source")
+        folders = [source.folder for source in self.validation]
+        if len(set(folders)) < len(folders):
+            raise ValueError("a validation folder is named twice, put all its files into one entry")
         return self
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read and check a recipe.
+    """Read and check a recipe; entries of the file it names under ``include`` hold where it has none of its own.
 
     Raises
     ------
@@ -102,17 +150,45 @@ def read_recipe(path: Path) -> Recipe:
     SettingsError
         Where an entry is unknown or out of range; the sentence names the first one.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"The recipe {path} cannot be read: check the name.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FileError(f"The recipe {path.name} is not valid YAML: see the files in recipes/.") from error
+    content = _read_yaml(path)
+    if isinstance(content, dict) and (shared := content.pop("include", None)) is not None:
+        if not isinstance(shared, str):
+            raise SettingsError(f"The recipe {path.name} is not valid at include: name one YAML file beside it.")
+        common = _read_yaml(path.parent / shared)
+        if not isinstance(common, dict):
+            raise SettingsError(f"{shared}, which {path.name} includes, holds no entries: see the files in recipes/.")
+        content = {**common, **content}
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "recipe"
         raise SettingsError(f"The recipe {path.name} is not valid at {place}: {first['msg']}.") from error
+
+
+def read_order(path: Path) -> tuple[str, ...]:
+    """Names of recipes in the order of importance: the list ``order`` of a YAML file.
+
+    Raises
+    ------
+    FileError
+        Where the file cannot be read.
+    SettingsError
+        Where it holds no such list, or a name twice.
+    """
+    content = _read_yaml(path)
+    order = content.get("order") if isinstance(content, dict) else None
+    if not isinstance(order, list) or not all(isinstance(name, str) for name in order) or len(set(order)) < len(order):
+        raise SettingsError(f"{path.name} is not valid at order: list the recipes' names there, each of them once.")
+    return tuple(order)
+
+
+def _read_yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"The recipe {path} cannot be read: check the name.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FileError(f"The recipe {path.name} is not valid YAML: see the files in recipes/.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,8 @@ from napari_dmu.training.data import Example
 from napari_dmu.training.recipe import Recipe
 
 Report = Callable[[int, int, str], None]
+
+CHECKPOINT_SECONDS = 120.0
 
 
 @dataclass
@@ -31,9 +34,18 @@ class Session:
 
     @property
     def total(self) -> int:
-        return self.recipe.content.steps + (self.recipe.head.steps if self.recipe.head else 0)
+        """Steps of all stages."""
+        recipe = self.recipe
+        if recipe.task is not None and recipe.task.direct:
+            return recipe.task.steps
+        return recipe.content.steps + sum(stage.steps for stage in (recipe.head, recipe.task) if stage is not None)
 
     def watched(self) -> dict[str, list[Example]]:
         """Every n-th validation image, the same ones at every interim check."""
         count = self.recipe.watched_images
         return {k: v[:: max(1, len(v) // count)][:count] for k, v in self.validation.items()}
+
+
+def frozen(module: Any) -> Any:
+    """A network as it is shipped: evaluation mode, no gradients."""
+    return module.eval().requires_grad_(False)

@@ -9,15 +9,17 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.detector import noisy_signal
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.lifting import LiftingStatistics
 from napari_dmu.reconstruction.refinement import Decoder, noise_level
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
+from napari_dmu.training.augment import cell_crops
 from napari_dmu.training.data import CropSampler, jitter
 from napari_dmu.training.losses import content_loss
+from napari_dmu.training.precision import autocast
 from napari_dmu.training.recipe import ContentStage, HeadStage, NoiseSpread
 
 
@@ -110,7 +112,24 @@ class Draw:
             return own, quiet
         photons = torch.exp(low + (high - low) * draws[1])
         read = self.spread.read_noise[0] + (self.spread.read_noise[1] - self.spread.read_noise[0]) * draws[2]
-        return torch.where(draws[0] < 0.5, own, photons), torch.where(draws[0] < 0.5, quiet, read)
+        usual = draws[0] >= self.spread.share
+        return torch.where(usual, own, photons), torch.where(usual, quiet, read)
+
+    def microscope(self, patterns: Tensor) -> Microscope:
+        """The microscope of one step: the acquisition's own, or with slightly other optics and shifted patterns.
+
+        What the decoder is not told it learns to bear.
+        """
+        draws = torch.rand(5, generator=self.generator).tolist()
+        if draws[0] >= self.spread.share:
+            return Microscope(patterns, self.acquisition)
+        excitation, emission = (
+            psf.model_copy(update={"sigma": psf.sigma * (1 + self.spread.psf * (2 * draw - 1))})
+            for psf, draw in zip((self.acquisition.excitation, self.acquisition.emission), draws[1:3], strict=True)
+        )
+        shift = (self.spread.shift * (2 * draws[3] - 1), self.spread.shift * (2 * draws[4] - 1))
+        changed = {"excitation": excitation, "emission": emission, "registration": Registration(shift=shift)}
+        return Microscope(patterns, self.acquisition.model_copy(update=changed))
 
     def signal(self, specimen: Tensor, microscope: Microscope, *, nominal: bool = False) -> tuple[Tensor, Tensor]:
         """Noisy signal (N, T, y, x) of specimen (N, 1, Y, X) and its noise level (N, 1, 1, 1)."""
@@ -140,11 +159,10 @@ def content_step(
 ) -> Tensor:
     """One draw of stage 1: the loss, with gradients to patterns and decoder."""
     specimen = jitter(sampler.draw(stage.batch, stage.crop, draw.generator)[:, :1], draw.generator)
-    microscope = Microscope(patterns(), draw.acquisition)
-    signal, level = draw.signal(specimen, microscope)
-    with torch.autocast("cuda", torch.bfloat16, enabled=specimen.is_cuda):
+    signal, level = draw.signal(specimen, draw.microscope(patterns()))
+    with autocast(specimen.device):
         image, lifted, _features = decoder(signal, level)
-    return content_loss(image.float(), lifted.float(), specimen, ssim=stage.ssim, lifting=stage.lifting)
+    return content_loss(image.float(), lifted.float(), specimen, ssim=stage.ssim, lifting=stage.lifting, rms=stage.rms)
 
 
 def head_step(
@@ -156,10 +174,12 @@ def head_step(
     stage: HeadStage,
 ) -> Tensor:
     """One draw of stage 2: the loss, with gradients to the head alone."""
-    crops = sampler.draw(stage.batch, stage.crop, draw.generator)
-    with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=crops.is_cuda):
-        signal, level = draw.signal(jitter(crops[:, :1], draw.generator, low=stage.dimmest), microscope)
-        image, _lifted, features = decoder(signal, level)
-    with torch.autocast("cuda", torch.bfloat16, enabled=crops.is_cuda):
+    specimen, target = cell_crops(sampler, stage.batch, stage.crop, stage, draw.generator)
+    with torch.no_grad():
+        # Outside of autocast: in half precision the signal's rounding would be above its noise.
+        signal, level = draw.signal(specimen, microscope)
+        with autocast(specimen.device):
+            image, _lifted, features = decoder(signal, level)
+    with autocast(specimen.device):
         prediction = head(image, features)
-    return head_loss(prediction.float(), crops[:, 1:])
+    return head_loss(prediction.float(), target)

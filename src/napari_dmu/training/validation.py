@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,20 +17,27 @@ from napari_dmu.microscope.forward import Microscope
 from napari_dmu.reconstruction.inference import Decoded, decode
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
-from napari_dmu.segmentation.instances import instances
+from napari_dmu.segmentation.instances import instances, parted, sure_cells
 from napari_dmu.segmentation.settings import InstanceSettings
 from napari_dmu.training.data import Example
 from napari_dmu.zoo.header import Scores
 
 
 @torch.inference_mode()
+def measure_example(
+    example: Example, index: int, microscope: Microscope, acquisition: Acquisition
+) -> NDArray[np.unsignedinteger]:
+    """Counts (T, y, x) of an example with exact noise of (seed 0, index)."""
+    specimen = torch.from_numpy(example.specimen).to(microscope.patterns.device)
+    signal = microscope.forward(specimen).cpu().numpy()
+    return sample_counts(signal, acquisition, seed=0, index=index)
+
+
 def decode_example(
     example: Example, index: int, microscope: Microscope, decoder: Decoder, acquisition: Acquisition
 ) -> Decoded:
     """Measure an example with exact noise of (seed 0, index) and decode it."""
-    specimen = torch.from_numpy(example.specimen).to(microscope.patterns.device)
-    signal = microscope.forward(specimen).cpu().numpy()
-    counts = sample_counts(signal, acquisition, seed=0, index=index)
+    counts = measure_example(example, index, microscope, acquisition)
     return decode(decoder, torch.from_numpy(counts.astype(np.float32))[None], acquisition)
 
 
@@ -61,18 +69,17 @@ def choose_instances(
         assert example.labels is not None
         decoded = decode_example(example, index, microscope, decoder, acquisition)
         maps.append((*head_maps(head, decoded, example.specimen.shape), example.labels))
-    candidates = [
-        InstanceSettings(foreground=foreground, core=core, min_area=area)
-        for foreground in (0.4, 0.5, 0.6)
-        for core in (0.35, 0.45, 0.55, 0.65, 0.75)
-        for area in (12, 25, 50)
-    ]
-
-    def mean_f1(settings: InstanceSettings) -> float:
-        found = (segmentation_quality(instances(fg, distance, settings), truth).f1 for fg, distance, truth in maps)
-        return float(np.mean(list(found)))
-
-    return max(candidates, key=mean_f1)
+    best, highest = InstanceSettings(), -1.0
+    for foreground, prominence in itertools.product((0.4, 0.5, 0.6), (0.06, 0.1, 0.15)):
+        settings = InstanceSettings(foreground=foreground, prominence=prominence)
+        pieces = [parted(fg, distance, settings) for fg, distance, _ in maps]
+        for area, confidence in itertools.product((12, 20), (0.7, 0.75, 0.8)):
+            settings = settings.model_copy(update={"min_area": area, "confidence": confidence})
+            found = (sure_cells(labels, fg, settings) for labels, (fg, _, _) in zip(pieces, maps, strict=True))
+            f1 = float(np.mean([segmentation_quality(f, m[2]).f1 for f, m in zip(found, maps, strict=True)]))
+            if f1 > highest:
+                best, highest = settings, f1
+    return best
 
 
 def score(
