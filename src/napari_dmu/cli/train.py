@@ -1,4 +1,4 @@
-"""``napari-dmu train``: a pattern set from a recipe and a folder of images."""
+"""``napari-dmu train``: pattern sets from recipes and a folder of images."""
 
 from __future__ import annotations
 
@@ -11,9 +11,22 @@ from napari_dmu.cli.options import Device
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML file, see recipes/.", show_default=False)],
-    data: Annotated[Path, typer.Option(help="Folder that holds the folders of the recipe.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Pattern set to write: NAME.dmu.safetensors.")],
+    recipes: Annotated[
+        list[Path],
+        typer.Argument(help="YAML files, or a folder of them: see recipes/.", show_default=False, metavar="RECIPE…"),
+    ],
+    data: Annotated[
+        Path, typer.Option(help="Folder that holds the folders of the recipe, or a data pack.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Pattern set to write: NAME.dmu.safetensors; for several recipes the folder for their sets.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     start: Annotated[
         Path | None,
@@ -21,58 +34,43 @@ def train(
             help="Pattern set whose patterns and decoder to keep: trains the cells alone.", show_default=False
         ),
     ] = None,
+    pack: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of training, write the recipes' images to this one file, for --data elsewhere.",
+            show_default=False,
+        ),
+    ] = None,
+    steps_scale: Annotated[
+        float, typer.Option(help="Factor on the steps of every stage; 0.01 for a dry run.", min=1e-6)
+    ] = 1.0,
+    threads: Annotated[
+        int, typer.Option(help="CPU threads; for more speed rather start the command once more.", min=1)
+    ] = 1,
 ) -> None:
-    """Train a pattern set.
+    """Train pattern sets.
 
-    After an interruption the same command goes on from the checkpoint beside the output.
+    After an interruption the same command goes on from the checkpoints beside the output. Started twice with several
+    recipes, both processes share the work.
     """
-    from napari_dmu.cli.running import Work, check_output, figure, note, print_table, say
-    from napari_dmu.errors import Cancelled, FileError
-    from napari_dmu.zoo.header import SUFFIX
+    from napari_dmu.cli.training import pack_data, train_many, train_one
+    from napari_dmu.errors import FileError
 
-    if not output.name.endswith(SUFFIX) or output.name == SUFFIX:
-        raise FileError(f"'{output}' is no name of a pattern set: end it with {SUFFIX}.")
-    check_output(output, recipe)
-    if not data.is_dir():
+    if not data.exists():
         raise FileError(f"The data folder '{data}' does not exist: name the one that holds the recipe's folders.")
+    if pack is not None:
+        pack_data(recipes, data, pack)
+        return
+    if output is None:
+        raise FileError("There is nowhere to write to: name a pattern set or a folder with -o.")
+    _use_threads(threads)
+    if len(recipes) > 1 or recipes[0].is_dir() or output.is_dir():
+        train_many(recipes, data, output, device=device, start=start, steps_scale=steps_scale)
+    else:
+        train_one(recipes[0], data, output, device=device, start=start, steps_scale=steps_scale)
 
-    from napari_dmu.engine.device import resolve_device
-    from napari_dmu.training.loop import train as run
-    from napari_dmu.training.recipe import read_recipe
-    from napari_dmu.zoo.pattern_set import read_set
 
-    chosen, where = read_recipe(recipe), resolve_device(device)
-    kept = None if start is None else read_set(start)
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    if checkpoint.exists():
-        note(f"Going on from {checkpoint.name}.")
-    try:
-        with Work() as work:
-            trained = run(
-                chosen,
-                data,
-                output,
-                device=where,
-                start=kept,
-                report=work.progress,
-                check_cancelled=work.cancel.check,
-            )
-    except (Cancelled, KeyboardInterrupt) as error:
-        if not checkpoint.exists():
-            raise
-        raise Cancelled(f"Stopped: the same command goes on from {checkpoint.name}.") from error
-    rows = [
-        (
-            name,
-            str(scores.images),
-            f"{scores.psnr:.2f}",
-            f"{scores.lifted_psnr:.2f}",
-            f"{scores.ssim:.4f}",
-            figure(scores.ap50, ".3f"),
-            figure(scores.f1, ".3f"),
-        )
-        for name, scores in trained.header.scores.items()
-    ]
-    headings = ("validation", "images", "PSNR (dB)", "linear (dB)", "SSIM", "AP50", "F1")
-    print_table(f"×{trained.ratio:g} {trained.name}, {trained.family}", headings, rows)
-    say(f"Wrote {output}.")
+def _use_threads(number: int) -> None:
+    import torch
+
+    torch.set_num_threads(number)
