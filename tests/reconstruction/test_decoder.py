@@ -10,9 +10,10 @@ from support import randomise
 
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.detector import counts_to_signal
+from napari_dmu.reconstruction.error_bar import ErrorHead
 from napari_dmu.reconstruction.inference import decode
 from napari_dmu.reconstruction.refinement import Decoder, UShape, noise_level
-from napari_dmu.reconstruction.shapes import DecoderShape
+from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 
 SMALL = DecoderShape(stride=2, widths=(4, 6), blocks=(1, 1), lifted=2)
 
@@ -100,10 +101,12 @@ def test_noise_level_falls_with_light_and_rises_with_read_noise() -> None:
 def test_decode_takes_batches_and_each_image_is_decoded_by_itself() -> None:
     made, acquisition = decoder(), Acquisition(bin=4, period=8, exposures=2, photons=300, gain=2.5)
     counts = torch.randint(100, 4000, (3, 2, 5, 7), generator=torch.Generator().manual_seed(1)).float()
-    together = decode(made, counts, acquisition)
+    head = ErrorHead(made.shape.widths[0], made.shape.stride, ErrorShape(widths=(4, 6)))
+    randomise(head, 3)
+    together = decode(made, counts, acquisition, error_head=head, factor=2.0)
     assert together.image.shape == (3, 1, 24, 32)
     for index in range(3):
-        alone = decode(made, counts[index : index + 1], acquisition)
+        alone = decode(made, counts[index : index + 1], acquisition, error_head=head, factor=2.0)
         for one, all_of_them in zip(alone, together, strict=True):
             torch.testing.assert_close(all_of_them[index], one[0], rtol=1e-4, atol=1e-5)
     assert not together.image.requires_grad

@@ -56,8 +56,9 @@ def test_everything_comes_back(path: Path) -> None:
     shape, head = DecoderShape(stride=2, widths=(4, 6), blocks=(1, 2), lifted=3), HeadShape((5, 7), (2, 1))
     scores = {"somewhere/val": Scores(images=2, psnr=30.0, ssim=0.9, mse=0.001, lifted_psnr=28.0, ap50=0.8, f1=0.85)}
     card = header(acquisition, shape, head, instances=InstanceSettings(min_area=31), scores=scores)
-    decoder, segmenter = build_networks(card)
+    decoder, segmenter, error_head = build_networks(card)
     assert segmenter is not None
+    assert error_head is None
     randomise(decoder, 1)
     randomise(segmenter, 2)
     patterns = (np.random.default_rng(0).random((3, 8, 8)) < 0.5).astype(np.uint8)

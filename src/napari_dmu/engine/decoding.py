@@ -39,19 +39,63 @@ def head_planes(
     *,
     cancel: CancelToken | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Foreground probability and normalised distance of one plane, (Y, X) each.
+    """Foreground probability and normalised distance of one plane, (Y, X) each."""
+    return cell_planes(instrument, counts, info, cancel=cancel)[1:]
+
+
+def cell_planes(
+    instrument: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    *,
+    cancel: CancelToken | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Fluorescence density, foreground probability and normalised distance of one plane, decoded once, (Y, X) each.
 
     The maps are put together over the whole field before cells are read off, so cells have no tile seams.
     """
     head = instrument.segmenter
     assert head is not None
-    maps = np.empty((2, *info.field), dtype=np.float32)
+    maps = np.empty((3, *info.field), dtype=np.float32)
     above = {"extra": reach_of(head.shape.widths, head.shape.blocks), "levels": len(head.shape.widths)}
     for tile, decoded in _decoded_tiles(instrument, counts, info, cancel, **above):
         with torch.inference_mode():
             prediction = head(decoded.image, decoded.features)
-            prediction = torch.cat([prediction[:, :1].sigmoid(), prediction[:, 1:]], dim=1)
+            prediction = torch.cat([decoded.image, prediction[:, :1].sigmoid(), prediction[:, 1:]], dim=1)
         maps[(slice(None), *tile.keep)] = _part(prediction, tile)
+    return maps[0], maps[1], maps[2]
+
+
+def error_plane(
+    instrument: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    *,
+    cancel: CancelToken | None = None,
+) -> NDArray[np.float32]:
+    """Calibrated error bar of one plane: counts (T, y, x) → (Y, X), half width in fluorescence density.
+
+    The set must have an error head and its calibration (``header.trust``).
+    """
+    return image_and_error_planes(instrument, counts, info, cancel=cancel)[1]
+
+
+def image_and_error_planes(
+    instrument: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    *,
+    cancel: CancelToken | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Fluorescence density of one plane and its error bar, decoded once, (Y, X) each; see ``error_plane``."""
+    head, trust = instrument.error_head, instrument.header.trust
+    assert head is not None
+    assert trust is not None
+    maps = np.empty((2, *info.field), dtype=np.float32)
+    above = {"extra": reach_of(head.shape.widths, head.shape.blocks), "levels": len(head.shape.widths)}
+    for tile, decoded in _decoded_tiles(instrument, counts, info, cancel, error_factor=trust.factor, **above):
+        assert decoded.scale is not None
+        maps[(slice(None), *tile.keep)] = _part(torch.cat([decoded.image, decoded.scale], dim=1), tile)
     return maps[0], maps[1]
 
 
@@ -60,14 +104,18 @@ def _decoded_tiles(
     counts: NDArray[np.generic],
     info: MeasurementInfo,
     cancel: CancelToken | None,
+    *,
+    error_factor: float | None = None,
     **above: int,
 ) -> Iterator[tuple[Tile, Decoded]]:
+    # The error bar is computed only for who asks for it.
+    head, factor = (None, 1.0) if error_factor is None else (instrument.error_head, error_factor)
     frames = torch.from_numpy(counts.astype(np.float32))
     for tile in plan(info.field, info.acquisition, instrument.header.decoder, **above):
         check(cancel)
         part = frames[(slice(None), *tile.read)]
         try:
-            decoded = decode(instrument.decoder, part[None], info.acquisition)
+            decoded = decode(instrument.decoder, part[None], info.acquisition, error_head=head, factor=factor)
         except torch.OutOfMemoryError as error:
             raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from error
         yield tile, decoded

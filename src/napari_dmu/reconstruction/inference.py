@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.detector import counts_to_signal
+from napari_dmu.reconstruction.error_bar import ErrorHead
 from napari_dmu.reconstruction.refinement import Decoder, noise_level
 
 
@@ -22,11 +23,14 @@ class Decoded(NamedTuple):
         (N, 1, Y, X), fluorescence density; ``lifted`` is the linear estimate alone.
     features
         (N, C, Y/stride, X/stride).
+    scale
+        (N, 1, Y, X), half width of the error bar in fluorescence density, or None without an error head.
     """
 
     image: Tensor
     lifted: Tensor
     features: Tensor
+    scale: Tensor | None = None
 
 
 def equivalent_camera(acquisition: Acquisition) -> tuple[float, float]:
@@ -40,10 +44,23 @@ def equivalent_camera(acquisition: Acquisition) -> tuple[float, float]:
 
 
 @torch.inference_mode()
-def decode(decoder: Decoder, counts: Tensor, acquisition: Acquisition) -> Decoded:
-    """Decode counts (N, T, y, x) taken with ``acquisition``; see ``Decoded``."""
+def decode(
+    decoder: Decoder,
+    counts: Tensor,
+    acquisition: Acquisition,
+    *,
+    error_head: ErrorHead | None = None,
+    factor: float = 1.0,
+) -> Decoded:
+    """Decode counts (N, T, y, x) taken with ``acquisition``; see ``Decoded``.
+
+    ``factor`` is the conformal factor of the error head (``Trust.factor``); its scale alone is not calibrated.
+    """
     weights = decoder.lifting.linear.weight
     signal = counts_to_signal(counts.to(device=weights.device, dtype=weights.dtype), acquisition)
     light, read = equivalent_camera(acquisition)
     level = noise_level(weights.new_tensor(light), weights.new_tensor(read), acquisition.background, acquisition.bin)
-    return Decoded(*decoder(signal, level.reshape(1, 1, 1, 1).expand(signal.shape[0], 1, 1, 1)))
+    levels = level.reshape(1, 1, 1, 1).expand(signal.shape[0], 1, 1, 1)
+    image, lifted, features = decoder(signal, levels)
+    scale = None if error_head is None else factor * error_head(image, features, levels)
+    return Decoded(image, lifted, features, scale)

@@ -23,3 +23,17 @@ class DecoderShape:
     widths: tuple[int, ...] = (32, 64, 96)
     blocks: tuple[int, ...] = (2, 2, 2)
     lifted: int = 32
+
+
+@dataclass(frozen=True)
+class ErrorShape:
+    """Hyper-parameters of an error head; stored in the pattern set's header.
+
+    Attributes
+    ----------
+    widths, blocks
+        Channels and residual blocks of each level of its U shape, on the decoder's grid.
+    """
+
+    widths: tuple[int, ...] = (20, 28)
+    blocks: tuple[int, ...] = (1, 1)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dmu.errors import PatternSetError
 from napari_dmu.microscope.acquisition import Acquisition
-from napari_dmu.reconstruction.shapes import DecoderShape
+from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape, InstanceSettings
 
 SCHEMA_VERSION = 1
@@ -51,6 +51,25 @@ class Provenance(BaseModel):
     curve: list[tuple[int, float]] = Field(description="step, validation PSNR in dB")
 
 
+class Trust(BaseModel):
+    """What tells a reconstruction to be relied on from one that is not; measured on validation images, exact noise.
+
+    Densities are fluorescence densities, 0 … 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: float = Field(default=0.9, gt=0, lt=1, description="share of the pixels that an error bar is to cover")
+    factor: float = Field(gt=0, description="conformal factor on the error head's scale")
+    coverage: dict[str, float] = Field(
+        description="share covered by validation source, each half measured with the factor of the other half"
+    )
+    tolerance: float = Field(ge=0, description="misfit of the signal beyond noise, over the signal's root mean square")
+    chi_square: dict[str, float] = Field(description="mean reduced chi-square by source, noise alone in the divisor")
+    chi_square_limit: float = Field(gt=0, description="misfit (tolerance counted in) up to which an image is usual")
+    spread_limit: float = Field(gt=0, description="mean error bar over mean density up to which an image is usual")
+
+
 class SetHeader(BaseModel):
     """Everything about a pattern set but its tensors; one JSON entry of the file."""
 
@@ -66,6 +85,8 @@ class SetHeader(BaseModel):
     dose_mean: float
     dose_max: float
     scores: dict[str, Scores] = {}
+    error: ErrorShape | None = None
+    trust: Trust | None = None
     provenance: Provenance
     tensors_sha256: str = ""
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from napari_dmu.microscope.acquisition import Acquisition
     from napari_dmu.microscope.forward import Microscope
+    from napari_dmu.reconstruction.error_bar import ErrorHead
     from napari_dmu.reconstruction.refinement import Decoder
     from napari_dmu.segmentation.head import SegmentationHead
 
 
 @dataclass(frozen=True)
 class PatternSet:
-    """Patterns, acquisition settings, decoder, optional segmenter and model card, at one ratio.
+    """Patterns, acquisition settings, decoder, optional segmenter and error head, model card, at one ratio.
 
     Attributes
     ----------
@@ -39,6 +40,8 @@ class PatternSet:
         In evaluation mode, or None.
     hash
         sha256 of the tensors as stored.
+    error_head
+        In evaluation mode, or None in sets without error bars; ``header.trust`` calibrates it.
     """
 
     header: SetHeader
@@ -46,6 +49,7 @@ class PatternSet:
     decoder: Decoder
     segmenter: SegmentationHead | None
     hash: str
+    error_head: ErrorHead | None = None
 
     @property
     def name(self) -> str:
@@ -86,24 +90,27 @@ class PatternSet:
         """Move the networks to ``device`` (in place, as torch modules do) and return the set."""
         import torch
 
-        self.decoder.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.segmenter is not None:
-            self.segmenter.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in (self.decoder, self.segmenter, self.error_head):
+            if module is not None:
+                module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
 
-def build_networks(header: SetHeader) -> tuple[Decoder, SegmentationHead | None]:
+def build_networks(header: SetHeader) -> tuple[Decoder, SegmentationHead | None, ErrorHead | None]:
     """Untrained networks of the shapes that a header describes; the global random state is left as it is."""
     import torch
 
+    from napari_dmu.reconstruction.error_bar import ErrorHead
     from napari_dmu.reconstruction.refinement import Decoder
     from napari_dmu.segmentation.head import SegmentationHead
 
     a = header.acquisition
+    features, stride = header.decoder.widths[0], header.decoder.stride
     with torch.random.fork_rng(devices=[]):
         decoder = Decoder(a.exposures, a.bin, a.period, header.decoder)
-        head = SegmentationHead(header.decoder.widths[0], header.decoder.stride, header.head) if header.head else None
-    return decoder, head
+        head = SegmentationHead(features, stride, header.head) if header.head else None
+        error_head = ErrorHead(features, stride, header.error) if header.error else None
+    return decoder, head, error_head
 
 
 def write_set(
@@ -112,6 +119,8 @@ def write_set(
     patterns: NDArray[np.uint8],
     decoder: Decoder,
     segmenter: SegmentationHead | None = None,
+    *,
+    error_head: ErrorHead | None = None,
 ) -> PatternSet:
     """Write a pattern set; the file appears whole or not at all.
 
@@ -124,7 +133,7 @@ def write_set(
     from napari_dmu.files.atomic import atomic_path
 
     tensors = {"patterns": torch.from_numpy(np.ascontiguousarray(patterns, dtype=np.uint8))}
-    for prefix, module in (("decoder", decoder), ("segmenter", segmenter)):
+    for prefix, module in (("decoder", decoder), ("segmenter", segmenter), ("error_head", error_head)):
         if module is not None:
             for key, value in module.state_dict().items():
                 tensors[f"{prefix}.{key}"] = value.detach().to("cpu", torch.float16).contiguous()
@@ -155,17 +164,16 @@ def read_set(path: Path) -> PatternSet:
         raise PatternSetError(f"The pattern set {path.name} is damaged: get the file again.") from error
     if _tensors_hash(tensors) != header.tensors_sha256:
         raise PatternSetError(f"The checksum of the pattern set {path.name} is wrong: get the file again.")
-    decoder, segmenter = build_networks(header)
-    try:
-        decoder.load_state_dict(_part(tensors, "decoder"))
-        if segmenter is not None:
-            segmenter.load_state_dict(_part(tensors, "segmenter"))
-    except RuntimeError as error:
-        raise PatternSetError(f"The tensors of {path.name} do not fit its header: get the file again.") from error
-    for module in (decoder, segmenter):
-        if module is not None:
-            module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return PatternSet(header, tensors["patterns"].numpy(), decoder, segmenter, header.tensors_sha256)
+    decoder, segmenter, error_head = build_networks(header)
+    for prefix, module in (("decoder", decoder), ("segmenter", segmenter), ("error_head", error_head)):
+        if module is None:
+            continue
+        try:
+            module.load_state_dict(_part(tensors, prefix))
+        except RuntimeError as error:
+            raise PatternSetError(f"The tensors of {path.name} do not fit its header: get the file again.") from error
+        module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return PatternSet(header, tensors["patterns"].numpy(), decoder, segmenter, header.tensors_sha256, error_head)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

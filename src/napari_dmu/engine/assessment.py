@@ -1,0 +1,229 @@
+"""How far a reconstruction is to be trusted, plane by plane: error bar, imagined part, χ² against the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_dmu.engine.decoding import decoded_plane, image_and_error_planes
+from napari_dmu.engine.device import resolve_device
+from napari_dmu.engine.measured import instrument_of
+from napari_dmu.engine.progress import CancelToken, Progress, check, report
+from napari_dmu.engine.stacks import as_stack, plane
+from napari_dmu.engine.verdict import PlaneAssessment, Verdict, statements, worst
+from napari_dmu.errors import DeviceError, SpecimenError
+from napari_dmu.evaluation.consistency import consistency
+from napari_dmu.microscope.detector import saturation_count
+from napari_dmu.microscope.measurement import ArrayLike, Measurement, MeasurementInfo, check_plane
+from napari_dmu.reconstruction.error_bar import relative_spread
+from napari_dmu.reconstruction.null_space import NullSpace, expected_variance
+
+if TYPE_CHECKING:
+    from napari_dmu.microscope.forward import Microscope
+    from napari_dmu.zoo.header import Trust
+    from napari_dmu.zoo.pattern_set import PatternSet
+
+Image = NDArray[np.float32]
+# Without a calibration: χ² may lie so many of its standard deviations above 1.
+STANDARD_ERRORS = 4.0
+# Largest difference (fluorescence density) between two computations of the same reconstruction on different devices.
+SAME_IMAGE = 2e-3
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """How far a reconstruction is to be trusted.
+
+    Attributes
+    ----------
+    error_bar
+        (..., Y, X) half width of the interval that covers the specimen in ``level`` of the pixels, specimen units;
+        None where the pattern set has none, or the image is not what it reconstructs.
+    imagined
+        (..., Y, X) the part of the contrast that the data do not determine, of either sign, specimen units; see
+        ``reconstruction.null_space``.
+    chi_square_map
+        (..., y, x) χ² against noise alone of every detector pixel, mean over its exposures; NaN where all saturate.
+    planes
+        The figures of each plane, in C order.
+    level
+        Share of the pixels that the error bars are to cover; None where the pattern set is not calibrated.
+    own
+        Whether the image is what the pattern set itself reconstructs.
+    """
+
+    error_bar: Image | None
+    imagined: Image
+    chi_square_map: Image
+    planes: tuple[PlaneAssessment, ...]
+    level: float | None
+    own: bool
+
+    @property
+    def chi_square(self) -> float:
+        """Reduced χ² against noise alone, mean over planes (those that can be judged)."""
+        return _mean(self.planes, "chi_square")
+
+    @property
+    def misfit(self) -> float:
+        """χ² with the decoder's usual error counted in, mean over planes."""
+        return _mean(self.planes, "misfit")
+
+    @property
+    def limit(self) -> float:
+        """Misfit up to which a plane counts as fitting, mean over planes."""
+        return _mean(self.planes, "limit")
+
+    @property
+    def imagined_fraction(self) -> float:
+        """Share of the contrast's energy that the data do not determine, mean over planes."""
+        return _mean(self.planes, "imagined_fraction")
+
+    @property
+    def saturated(self) -> float:
+        """Fraction of the samples that were left out."""
+        return _mean(self.planes, "saturated")
+
+    @property
+    def verdict(self) -> Verdict:
+        """On the worst plane."""
+        return worst(self.planes)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every plane fits the data, with error bars of the usual width."""
+        return self.verdict == "fits"
+
+    @property
+    def statements(self) -> list[str]:
+        """What there is to say of it, the verdict first."""
+        return statements(self.planes, level=self.level, own=self.own, bars=self.error_bar is not None)
+
+    @property
+    def sentence(self) -> str:
+        """All of that in one sentence."""
+        return "; ".join(self.statements) + "."
+
+
+def assess_planes(
+    measurement: Measurement,
+    image: ArrayLike | None,
+    *,
+    instrument: PatternSet | None,
+    device: str,
+    progress: Progress | None,
+    cancel: CancelToken | None,
+) -> Assessment:
+    """See ``engine.verbs.assess``."""
+    info, lead = measurement.info, measurement.data.shape[:-3]
+    given = None if image is None else as_stack(image)
+    if given is not None and tuple(given.shape) != (*lead, *info.field):
+        raise SpecimenError(
+            f"The reconstruction has shape {tuple(given.shape)}, the measurement is of {(*lead, *info.field)}: "
+            "give the reconstruction of this measurement."
+        )
+    where = resolve_device(device)
+    used = instrument_of(measurement, instrument).to(where)
+    microscope = used.microscope(where, acquisition=info.acquisition)
+    low, high = info.intensity_range
+    bars = np.empty((*lead, *info.field), dtype=np.float32) if used.error_head and used.header.trust else None
+    imagined = np.empty((*lead, *info.field), dtype=np.float32)
+    maps = np.empty((*lead, *info.acquisition.bins(info.field)), dtype=np.float32)
+    own, planes = True, []
+    for number, index in enumerate(np.ndindex(*lead)):
+        check(cancel)
+        counts = np.asarray(measurement.data[index])
+        density = None if given is None else (check_plane(plane(given, number), number) - low) / (high - low)
+        density, error, same = _with_error(used, counts, info, density, bars is not None, cancel)
+        own = own and same
+        if bars is not None and error is not None:
+            bars[index] = error * (high - low)
+        checked = _checked(microscope, counts, density, info, used.header.trust, error, _stop(cancel))
+        imagined[index], maps[index] = checked.imagined * (high - low), checked.chi_square_map
+        planes.append(checked.figures)
+        report(progress, number + 1, measurement.planes, "Checking")
+    if not own:  # error bars for some planes of a stack would be read as error bars for all
+        bars, planes = None, [replace(figures, spread=None, relative_spread=None) for figures in planes]
+    trust = used.header.trust
+    return Assessment(bars, imagined, maps, tuple(planes), None if trust is None else trust.level, own)
+
+
+def _with_error(
+    used: PatternSet,
+    counts: NDArray[np.generic],
+    info: MeasurementInfo,
+    given: Image | None,
+    bars: bool,
+    cancel: CancelToken | None,
+) -> tuple[Image, Image | None, bool]:
+    """The image to judge, its error bar, and whether it is the set's own reconstruction (only that has error bars)."""
+    if not bars:
+        return decoded_plane(used, counts, info, cancel=cancel) if given is None else given, None, True
+    decoded, error = image_and_error_planes(used, counts, info, cancel=cancel)
+    if given is None:
+        return decoded, error, True
+    same = float(np.abs(given - decoded).max()) < SAME_IMAGE
+    return given, error if same else None, same
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What is found out about one plane; (Y, X) in fluorescence density, (y, x)."""
+
+    imagined: Image
+    chi_square_map: Image
+    figures: PlaneAssessment
+
+
+def _checked(
+    microscope: Microscope,
+    counts: NDArray[np.generic],
+    density: Image,
+    info: MeasurementInfo,
+    trust: Trust | None,
+    error: Image | None,
+    stop: Callable[[int, int], None],
+) -> _Checked:
+    try:
+        image = torch.from_numpy(np.ascontiguousarray(density, dtype=np.float32)).to(microscope.patterns.device)
+        with torch.inference_mode():
+            signal = microscope.forward(image).cpu().numpy()
+        tolerance = 0.0 if trust is None else trust.tolerance
+        found = consistency(counts, signal, info.acquisition, tolerance=tolerance)
+        lost = torch.from_numpy(np.asarray(counts) >= saturation_count(info.acquisition))
+        with torch.no_grad():
+            space = NullSpace(microscope, expected_variance(microscope, image, lost), info.field)
+            split = space.contrast_of(image, report=stop)
+    except torch.OutOfMemoryError as failure:
+        raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from failure
+    spread = None if error is None else float(error.mean())
+    figures = PlaneAssessment(
+        chi_square=found.chi_square,
+        expected_error=found.standard_error,
+        misfit=found.misfit,
+        limit=1.0 + STANDARD_ERRORS * found.standard_error if trust is None else trust.chi_square_limit,
+        imagined_fraction=split.fraction,
+        spread=spread,
+        relative_spread=None if error is None else relative_spread(error, density),
+        spread_limit=None if trust is None or spread is None else trust.spread_limit,
+        saturated=found.saturated,
+    )
+    return _Checked(split.imagined.cpu().numpy(), found.chi_square_map, figures)
+
+
+def _stop(cancel: CancelToken | None) -> Callable[[int, int], None]:
+    def stop(done: int, total: int) -> None:
+        check(cancel)
+
+    return stop
+
+
+def _mean(planes: tuple[PlaneAssessment, ...], name: str) -> float:
+    values = [value for value in (getattr(plane, name) for plane in planes) if not math.isnan(value)]
+    return float(np.mean(values)) if values else math.nan

@@ -1,0 +1,138 @@
+"""What the figures of an assessment mean, in words; the same words at every door."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+# fits: the image explains the data. unusual: it does, but with wider error bars than images like the training images
+# have. misfit: it does not explain them. unknown: there is nothing to judge by.
+Verdict = Literal["fits", "unusual", "misfit", "unknown"]
+# With more of the samples lost, the rest says too little about the image.
+MOST_SATURATED = 0.5
+_WORST: tuple[Verdict, ...] = ("misfit", "unknown", "unusual", "fits")
+
+
+@dataclass(frozen=True)
+class PlaneAssessment:
+    """The figures of one plane.
+
+    Attributes
+    ----------
+    chi_square, expected_error
+        Reduced χ² against noise alone, and the standard deviation of the 1 that is expected of the specimen itself.
+    misfit, limit
+        χ² with the usual error of the decoder counted in, and up to which value that is usual.
+    imagined_fraction
+        Energy of what the data do not determine over the image's variance, 0 … 1.
+    spread
+        Mean error bar, fluorescence density; None without error bars.
+    relative_spread, spread_limit
+        Mean error bar over mean density, and up to which value that is usual; None without error bars.
+    saturated
+        Fraction of the samples that were left out because they are saturated.
+    """
+
+    chi_square: float
+    expected_error: float
+    misfit: float
+    limit: float
+    imagined_fraction: float
+    spread: float | None
+    relative_spread: float | None
+    spread_limit: float | None
+    saturated: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the plane fits its data."""
+        if math.isnan(self.misfit) or self.saturated > MOST_SATURATED:
+            return "unknown"
+        if self.misfit > self.limit:
+            return "misfit"
+        if None not in (self.relative_spread, self.spread_limit) and self.relative_spread > self.spread_limit:  # type: ignore[operator]
+            return "unusual"
+        return "fits"
+
+
+def worst(planes: Sequence[PlaneAssessment]) -> Verdict:
+    """The verdict on a stack is that on its worst plane."""
+    found = {plane.verdict for plane in planes}
+    return next(verdict for verdict in _WORST if verdict in found)
+
+
+def statements(planes: Sequence[PlaneAssessment], *, level: float | None, own: bool, bars: bool) -> list[str]:
+    """What there is to say, the verdict first; a sentence, if they are joined.
+
+    Parameters
+    ----------
+    level
+        Share of the pixels that the error bars are to cover; None where the pattern set is not calibrated.
+    own
+        Whether the image is what the pattern set itself reconstructs; error bars are for that alone.
+    bars
+        Whether there are error bars.
+    """
+    parts = [_judgement(planes, calibrated=level is not None)]
+    if level is None:
+        parts.append("the pattern set is not calibrated, so its usual error is not known and there is no error bar")
+    elif bars:
+        spread = _mean([plane.spread for plane in planes])
+        parts.append(f"{100 * level:.0f} % error bar ±{spread:.2g} of full scale on average")
+    elif not own:
+        parts.append("no error bar, because it is known for the learned reconstruction alone")
+    imagined = _mean([plane.imagined_fraction for plane in planes])
+    parts.append(f"{_percent(imagined)} of the contrast is imagined")
+    saturated = _mean([plane.saturated for plane in planes])
+    if saturated > 0.0:
+        parts.append(f"{_percent(saturated)} of the samples are saturated and were left out")
+    return parts
+
+
+def _judgement(planes: Sequence[PlaneAssessment], *, calibrated: bool) -> str:
+    verdict = worst(planes)
+    concerned = [plane for plane in planes if plane.verdict == verdict]
+    where = _where(len(concerned), len(planes), every=verdict == "fits")
+    if verdict == "unknown":
+        return f"Cannot be judged{where}: most samples are saturated"
+    misfit = figure(max(plane.misfit for plane in concerned) if verdict == "misfit" else _mean_misfit(concerned))
+    if not calibrated:
+        words = "Fits the data within the noise" if verdict == "fits" else "Does not fit the data within the noise"
+        return f"{words}{where} (χ² {misfit}, 1 expected)"
+    usual = figure(planes[0].limit)
+    if verdict == "misfit":
+        return (
+            f"Does not fit the data{where} (χ² {misfit}, usual up to {usual}): the specimen is unlike the training "
+            "images or the optics differ"
+        )
+    words = f"Fits the data{where} (χ² {misfit}, usual up to {usual})"
+    if verdict == "unusual":
+        return f"{words}, but with wider error bars than usual: the specimen is unlike the training images or too dim"
+    return words
+
+
+def _where(count: int, planes: int, *, every: bool) -> str:
+    if planes == 1:
+        return ""
+    return f" in all {planes} planes" if every or count == planes else f" in {count} of {planes} planes"
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else 0.0
+
+
+def _mean_misfit(planes: Sequence[PlaneAssessment]) -> float:
+    return _mean([plane.misfit for plane in planes])
+
+
+def figure(value: float) -> str:
+    """χ² for people: two digits, more where it is large."""
+    return f"{value:.2f}" if value < 1.0 else f"{value:.1f}" if value < 10.0 else f"{value:.0f}"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"

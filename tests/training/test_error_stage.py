@@ -1,0 +1,143 @@
+"""Error bars for a set: learned, calibrated, the same each time, and nothing else of the set is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support import discs, make_set, quick_recipe
+
+from napari_dmu.errors import Cancelled
+from napari_dmu.reconstruction.error_bar import ErrorHead
+from napari_dmu.reconstruction.shapes import ErrorShape
+from napari_dmu.training.data import CropSampler, Example
+from napari_dmu.training.error_stage import add_error_bars, error_step
+from napari_dmu.training.loop import train
+from napari_dmu.training.recipe import ErrorStage
+from napari_dmu.training.stages import Draw
+from napari_dmu.training.trust import measure_trust
+from napari_dmu.zoo.pattern_set import PatternSet, read_set
+
+STAGE = ErrorStage(steps=60, batch=2, crop=32, shape=ErrorShape(widths=(8, 8)))
+
+
+def examples(first: int, count: int) -> list[Example]:
+    return [Example(f"{i}", discs((64, 72), seed=i)[0], None) for i in range(first, first + count)]
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> PatternSet:
+    return make_set(tmp_path_factory.mktemp("bare") / "discs.dmu.safetensors")
+
+
+@pytest.fixture(scope="module")
+def made(bare: PatternSet, tmp_path_factory: pytest.TempPathFactory) -> PatternSet:
+    out = tmp_path_factory.mktemp("made") / "discs.dmu.safetensors"
+    validation = {"one": examples(200, 7), "two": examples(300, 5)}
+    return add_error_bars(bare, [examples(100, 10)], validation, out, stage=STAGE, seed=3)
+
+
+def test_the_rest_of_the_set_stays(bare: PatternSet, made: PatternSet) -> None:
+    np.testing.assert_array_equal(made.patterns, bare.patterns)
+    assert made.segmenter is not None
+    assert bare.segmenter is not None
+    for after, before in ((made.decoder, bare.decoder), (made.segmenter, bare.segmenter)):
+        for name, weight in before.state_dict().items():
+            assert torch.equal(after.state_dict()[name], weight), name
+    kept = {"error", "trust", "provenance", "tensors_sha256"}
+    assert made.header.model_dump(exclude=kept) == bare.header.model_dump(exclude=kept)
+    assert made.header.provenance.recipe["error_bars"]["steps"] == STAGE.steps
+
+
+def test_error_bars_cover_what_they_say_on_new_images(made: PatternSet) -> None:
+    """The figures of other images than those that calibrated, with the factor in the file."""
+    trust = made.header.trust
+    assert trust is not None
+    assert made.error_head is not None
+    assert set(trust.coverage) == {"one", "two"}
+    assert all(0.85 < covered < 0.95 for covered in trust.coverage.values())
+    new = measure_trust(made, made.error_head, {"new": examples(400, 12)})
+    assert new.factor == pytest.approx(trust.factor, rel=0.15)
+    assert new.coverage["new"] == pytest.approx(0.9, abs=0.03)
+    assert new.tolerance == pytest.approx(trust.tolerance, rel=0.5)
+    assert new.chi_square["new"] < trust.chi_square_limit
+    assert new.spread_limit == pytest.approx(trust.spread_limit, rel=0.5)
+
+
+def test_the_head_learns_where_the_errors_are(bare: PatternSet) -> None:
+    torch.manual_seed(0)
+    shape = bare.header.decoder
+    head = ErrorHead(shape.widths[0], shape.stride, STAGE.shape)
+    sampler = CropSampler([examples(100, 10)], [1.0], device=torch.device("cpu"))
+    draw = Draw(bare.acquisition, STAGE.noise, torch.Generator().manual_seed(0))
+    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss = error_step(bare.microscope(), bare, head, sampler, draw, STAGE)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+    assert not any(weight.grad is not None for weight in bare.decoder.parameters())
+
+
+def test_more_noise_makes_wider_error_bars(made: PatternSet) -> None:
+    from napari_dmu.reconstruction.inference import decode
+    from napari_dmu.training.validation import measure_example
+
+    widths = []
+    for photons in (10.0, 1000.0):
+        acquisition = made.acquisition.model_copy(update={"photons": photons})
+        counts = measure_example(examples(400, 1)[0], 0, made.microscope(), acquisition)
+        frames = torch.from_numpy(counts.astype(np.float32))[None]
+        scale = decode(made.decoder, frames, acquisition, error_head=made.error_head).scale
+        assert scale is not None
+        widths.append(float(scale.mean()))
+    assert widths[0] > 1.05 * widths[1]
+
+
+def test_the_same_seed_gives_the_same_file_and_another_does_not(bare: PatternSet, tmp_path: Path) -> None:
+    short = STAGE.model_copy(update={"steps": 5})
+    groups, validation = [examples(100, 4)], {"val": examples(200, 3)}
+    state = torch.random.get_rng_state()
+    files = []
+    for index, seed in enumerate((1, 1, 2)):
+        out = tmp_path / f"{index}.dmu.safetensors"
+        add_error_bars(bare, groups, validation, out, stage=short, seed=seed)
+        files.append(out.read_bytes())
+    assert files[0] == files[1]
+    assert files[0] != files[2]
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_it_can_be_stopped_and_leaves_no_file(bare: PatternSet, tmp_path: Path) -> None:
+    calls = []
+
+    def stop() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Cancelled("Stopped.")
+
+    out = tmp_path / "discs.dmu.safetensors"
+    with pytest.raises(Cancelled):
+        add_error_bars(bare, [examples(100, 2)], {"val": examples(200, 2)}, out, stage=STAGE, check_cancelled=stop)
+    assert len(calls) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_with_error_bars_makes_a_set_with_error_bars(images: Path, tmp_path: Path) -> None:
+    stage = {"steps": 5, "batch": 2, "crop": 32, "shape": {"widths": [4, 4], "blocks": [1, 1]}}
+    out = tmp_path / "discs.dmu.safetensors"
+    seen: list[str] = []
+    recipe = quick_recipe(error_bars=stage, head=None, content={**quick_recipe().content.model_dump(), "steps": 3})
+    written = train(recipe, images, out, device=torch.device("cpu"), report=lambda done, total, what: seen.append(what))
+    assert written.error_head is not None
+    assert written.header.trust is not None
+    assert set(written.header.trust.coverage) == {"discs/val"}
+    assert written.header.scores["discs/val"].images == 3
+    assert read_set(out).header == written.header
+    assert "error bars" in seen
+    assert list(tmp_path.iterdir()) == [out]
