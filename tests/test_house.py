@@ -55,7 +55,7 @@ def test_importing_the_package_takes_less_than_a_tenth_of_a_second() -> None:
 def test_the_public_verbs_are_there() -> None:
     import napari_dmu
 
-    for verb in ("load", "simulate", "reconstruct", "segment", "compare"):
+    for verb in ("load", "simulate", "reconstruct", "assess", "segment", "compare"):
         assert callable(getattr(napari_dmu, verb)), verb
         assert verb in dir(napari_dmu)
 

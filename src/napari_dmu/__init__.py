@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_dmu._version import __version__
 
 if TYPE_CHECKING:
-    from napari_dmu.engine.verbs import compare, load, reconstruct, segment, simulate
+    from napari_dmu.engine.verbs import assess, compare, load, reconstruct, segment, simulate
     from napari_dmu.microscope.measurement import Measurement
     from napari_dmu.zoo.pattern_set import PatternSet
 
@@ -18,6 +18,7 @@ _HOMES = {
     "load": "napari_dmu.engine.verbs",
     "simulate": "napari_dmu.engine.verbs",
     "reconstruct": "napari_dmu.engine.verbs",
+    "assess": "napari_dmu.engine.verbs",
     "segment": "napari_dmu.engine.verbs",
     "compare": "napari_dmu.engine.verbs",
     "Measurement": "napari_dmu.microscope.measurement",
@@ -28,6 +29,7 @@ __all__ = [
     "Measurement",
     "PatternSet",
     "__version__",
+    "assess",
     "compare",
     "load",
     "reconstruct",

@@ -10,7 +10,7 @@ import yaml
 from cli_support import Command
 from support import discs, quick_recipe
 
-from napari_dmu.training import loop
+from napari_dmu.training import content
 from napari_dmu.zoo.pattern_set import read_set
 
 NAME = "discs.dmu.safetensors"
@@ -53,7 +53,7 @@ def test_an_interrupted_training_goes_on(
     command: Command, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("train", recipe, "--data", tmp_path / "data", "-o", tmp_path / NAME, "--device", "cpu")
-    real = loop.content_step
+    real = content.content_step
     steps = []
 
     def interrupted(*everything: object) -> object:
@@ -62,8 +62,8 @@ def test_an_interrupted_training_goes_on(
             raise KeyboardInterrupt
         return real(*everything)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr(loop, "content_step", interrupted)
+    monkeypatch.setattr(content, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(content, "content_step", interrupted)
     run = command(*arguments)
     assert run.status == 130
     assert f"goes on from {NAME}.checkpoint" in run.err

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from scipy import ndimage
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from napari_dmu.errors import SettingsError, SpecimenError
+from napari_dmu.errors import SpecimenError
 from napari_dmu.evaluation import ImageQuality, frc_resolution, image_quality
-from napari_dmu.evaluation.image_quality import _ring_correlation, _ssim_map
+from napari_dmu.evaluation.image_quality import _ssim_map
 
 
 def _specimen(shape=(97, 128), seed=0):
@@ -144,63 +144,3 @@ def test_result_is_frozen_and_flat():
     assert ImageQuality.model_validate_json(score.model_dump_json()) == score
     with pytest.raises(ValidationError):
         score.psnr = 3.0
-
-
-def _low_pass(plane, cutoff):
-    """Keep periods longer than 1 / cutoff pixels."""
-    fy, fx = np.fft.fftfreq(plane.shape[0])[:, None], np.fft.fftfreq(plane.shape[1])[None]
-    return np.fft.ifft2(np.fft.fft2(plane) * (np.hypot(fy, fx) <= cutoff)).real
-
-
-@pytest.mark.parametrize("shape", [(256, 256), (200, 301), (255, 180)])
-@pytest.mark.parametrize("period", [4.0, 8.0, 16.0])
-def test_frc_finds_the_period_beyond_which_detail_is_wrong(shape, period):
-    rng = np.random.default_rng(5)
-    truth, other = rng.normal(size=shape), rng.normal(size=shape)
-    image = _low_pass(truth, 1 / period) + other - _low_pass(other, 1 / period)
-    # In rings: the Hann window and the averaging over neighbours blur the edge by one ring each.
-    side = min(shape)
-    assert abs(side / frc_resolution(image, truth) - side / period) <= 2
-
-
-def test_frc_unit_gain_and_limits():
-    rng = np.random.default_rng(6)
-    truth, other = rng.normal(size=(128, 128)), rng.normal(size=(128, 128))
-    image = _low_pass(truth, 0.125) + other - _low_pass(other, 0.125)
-    assert frc_resolution(image, truth, 0.1) == pytest.approx(0.1 * frc_resolution(image, truth))
-    assert frc_resolution(1e6 + 3e-5 * image, truth) == pytest.approx(frc_resolution(image, truth), rel=1e-3)
-    assert frc_resolution(truth, truth, 0.25) == 0.5
-    assert frc_resolution(-truth, truth) == math.inf
-    assert frc_resolution(np.full((128, 128), 0.1), truth) == math.inf
-    assert frc_resolution(truth, np.full((128, 128), 0.1)) == math.inf
-    assert frc_resolution(image, truth, threshold=0.5) >= frc_resolution(image, truth, threshold=0.1)
-
-
-def test_frc_rings_against_a_plain_loop_over_the_whole_spectrum():
-    rng = np.random.default_rng(7)
-    for shape in [(16, 16), (17, 16), (16, 21), (15, 19)]:
-        image, truth = rng.normal(size=shape), rng.normal(size=shape)
-        wy = [math.sin(math.pi * (i + 0.5) / shape[0]) ** 2 for i in range(shape[0])]
-        wx = [math.sin(math.pi * (i + 0.5) / shape[1]) ** 2 for i in range(shape[1])]
-        a = np.fft.fft2((image - image.mean()) * np.outer(wy, wx))
-        b = np.fft.fft2((truth - truth.mean()) * np.outer(wy, wx))
-        side = min(shape)
-        sums = np.zeros((side, 3))
-        for y, fy in enumerate(np.fft.fftfreq(shape[0])):
-            for x, fx in enumerate(np.fft.fftfreq(shape[1])):
-                ring = round(math.hypot(fy, fx) * side)
-                sums[ring] += (a[y, x] * b[y, x].conjugate()).real, abs(a[y, x]) ** 2, abs(b[y, x]) ** 2
-        expected = [s[0] / math.sqrt(s[1] * s[2]) for s in sums[1 : side // 2 + 1]]
-        np.testing.assert_allclose(_ring_correlation(image, truth), expected, atol=1e-10)
-
-
-@pytest.mark.parametrize("pixel_size", [0.0, -1.0, math.nan, math.inf])
-def test_frc_refuses_a_pixel_without_size(pixel_size):
-    with pytest.raises(SettingsError, match="pixel size"):
-        frc_resolution(np.zeros((16, 16)), np.zeros((16, 16)), pixel_size)
-
-
-@pytest.mark.parametrize("threshold", [0.0, 1.0, math.nan])
-def test_frc_refuses_a_threshold_outside_0_to_1(threshold):
-    with pytest.raises(SettingsError, match="threshold"):
-        frc_resolution(np.zeros((16, 16)), np.zeros((16, 16)), threshold=threshold)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support import discs
 
-from napari_dmu.segmentation.instances import distance_target, drop_small, instances
+from napari_dmu.segmentation.instances import DEEP, depths, distance_target, drop_small, instances
 from napari_dmu.segmentation.settings import InstanceSettings
 
 SETTINGS = InstanceSettings()
@@ -53,6 +53,53 @@ def test_a_shallow_saddle_does_not_part_a_cell() -> None:
     smooth = np.where(truth > 0, 0.8, 0.0)
     smooth[20, 20] = smooth[20, 41] = 0.83
     assert instances((truth > 0).astype(float), smooth, SETTINGS).max() == 1
+
+
+def test_small_cells_beside_large_ones_are_parted_too() -> None:
+    """Their maps do not rise as high, which one threshold for all cannot serve."""
+    truth = touching()
+    pair = disc((40, 60), (4, 10), 3.4), disc((40, 60), (4, 16), 3.4)
+    truth[pair[0]], truth[pair[1] & ~pair[0]] = 3, 4
+    truth[:1] = 0
+    distance = distance_target(truth)
+    distance[truth >= 3] *= 0.75
+    found = instances((truth > 0).astype(float), distance, InstanceSettings(min_area=9, smoothing=0.5))
+    assert found.max() == 4
+    assert min(overlap(found, truth)) > 0.8
+
+
+def test_a_peak_that_rises_less_than_the_prominence_makes_no_cell() -> None:
+    truth = touching()
+    ridge = np.where(truth > 0, 0.5 + 0.2 * distance_target(truth), 0.0)
+    counts = [instances((truth > 0) * 1.0, ridge, InstanceSettings(prominence=p)).max() for p in (0.02, 0.1, 0.3)]
+    assert counts == [2, 2, 1]
+    assert instances((truth > 0) * 1.0, ridge, InstanceSettings(prominence=0.02, core=0.75)).max() == 1
+
+
+def test_doubtful_cells_are_dropped() -> None:
+    truth = touching()
+    probability = np.where(truth == 1, 0.95, np.where(truth == 2, 0.7, 0.0))
+    counts = [
+        instances(probability, distance_target(truth), InstanceSettings(confidence=c)).max() for c in (0.0, 0.6, 0.8)
+    ]
+    assert counts == [2, 2, 1]
+
+
+def test_the_middle_of_a_large_cell_is_flat() -> None:
+    target = distance_target(disc((90, 90), (45, 45), 40).astype(np.int32))
+    assert (target[disc((90, 90), (45, 45), 40 - DEEP - 1)] == 1).all()
+    assert target[45, 45 + 38] < 0.4
+
+
+def test_depths_are_pixels_to_the_border_and_the_largest_of_the_cell() -> None:
+    labels = np.zeros((12, 20), dtype=np.int32)
+    labels[2:9, 3:16] = 5
+    labels[2:9, 16:18] = 6
+    depth, deepest = depths(labels)
+    assert depth[5, 9] == deepest[5, 9] == deepest[2, 3] == 4
+    assert depth[5, 15] == 1  # the neighbour's border is a border
+    assert (deepest[labels == 6] == 1).all()
+    assert not depth[labels == 0].any()
 
 
 def test_cells_apart_are_found_whatever_their_distance_map_says() -> None:

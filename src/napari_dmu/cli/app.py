@@ -17,11 +17,13 @@ from typing import Annotated, TextIO
 import typer
 
 from napari_dmu._version import __version__
+from napari_dmu.cli.assess import assess
 from napari_dmu.cli.budget import budget
 from napari_dmu.cli.compare import compare
 from napari_dmu.cli.demo import demo
 from napari_dmu.cli.export_patterns import export_patterns
 from napari_dmu.cli.info import info
+from napari_dmu.cli.limits import limits
 from napari_dmu.cli.reconstruct import reconstruct
 from napari_dmu.cli.segment import segment
 from napari_dmu.cli.sets import sets
@@ -54,7 +56,20 @@ def _common(
     """See what a compressive fluorescence microscope would see of your own images."""
 
 
-for _command in (demo, sets, budget, simulate, reconstruct, segment, compare, export_patterns, train, info):
+for _command in (
+    demo,
+    sets,
+    budget,
+    simulate,
+    reconstruct,
+    assess,
+    segment,
+    compare,
+    export_patterns,
+    limits,
+    train,
+    info,
+):
     app.command()(_command)
 
 

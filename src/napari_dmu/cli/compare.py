@@ -24,10 +24,11 @@ ROWS = (
     ("f1", "F1", ".3f"),
     ("precision", "Precision", ".3f"),
     ("recall", "Recall", ".3f"),
-    ("ap", "AP", ".3f"),
+    ("ap", "AP 0.5–0.95", ".3f"),
     ("mean_dice", "Mean Dice", ".3f"),
     ("count", "Cells found", "d"),
     ("truth_count", "Cells in truth", "d"),
+    ("count_error", "Count error", "+d"),
 )
 
 

@@ -22,6 +22,7 @@ def facts() -> list[tuple[str, str]]:
     import platform
 
     from napari_dmu.engine.device import device_report
+    from napari_dmu.segmentation.registry import available_segmenters
     from napari_dmu.zoo.registry import available_sets, folders
 
     rows = [
@@ -37,9 +38,10 @@ def facts() -> list[tuple[str, str]]:
     rows.extend(device_report().items())
     for folder in folders():
         rows.append(("folder of sets", f"{folder}{'' if folder.is_dir() else ' (does not exist)'}"))
-    sets = available_sets()
+    sets, segmenters = available_sets(), available_segmenters()
     rows.append(("pattern sets", f"{len(sets)}" + (f" ({'; '.join(one.label for one in sets)})" if sets else "")))
     rows.extend(("broken set", sentence) for sentence in _broken())
+    rows.append(("segmenters", "; ".join(f"{one.name}{' (not installed)' * bool(one.lacks)}" for one in segmenters)))
     return rows
 
 

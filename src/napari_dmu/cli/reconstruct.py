@@ -25,6 +25,9 @@ def reconstruct(
     method: Annotated[
         Method, typer.Option(help="Trained decoder, its linear part, or a classical inverse.")
     ] = Method.learned,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Mean over eight mirrored measurements, eight times as slow; plain sets.")
+    ] = False,
     device: Device = "auto",
 ) -> None:
     """Reconstruct the image of a measurement.
@@ -42,7 +45,12 @@ def reconstruct(
 
     with Work() as work:
         image = verbs.reconstruct(
-            measured, method=method.value, device=device, progress=work.progress, cancel=work.cancel
+            measured,
+            method=method.value,
+            flips=flips,
+            device=device,
+            progress=work.progress,
+            cancel=work.cancel,
         )
     info = measured.info
     write_image(output, image, axes=info.axes, scale=info.scale, units=info.units, translate=info.translate)

@@ -1,30 +1,69 @@
-"""``napari-dmu segment``: cells straight from a measurement."""
+"""``napari-dmu segment``: cells straight from a measurement, or by another segmenter from its reconstruction."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from napari_dmu.cli.options import Device, MeasurementFile, Output
 
 
-def segment(measurement: MeasurementFile, output: Output, device: Device = "auto") -> None:
+def _list(wanted: bool) -> None:
+    """Name the segmenters and end."""
+    if not wanted:
+        return
+    from napari_dmu.cli.running import say
+    from napari_dmu.segmentation.registry import available_segmenters
+
+    for one in available_segmenters():
+        note = f"needs: {one.lacks}" if one.lacks else one.origin
+        say(f"{one.name:<18}{note}".rstrip())
+    raise typer.Exit
+
+
+def segment(
+    measurement: MeasurementFile,
+    output: Output,
+    table: Annotated[
+        Path | None,
+        typer.Option("--table", help="CSV to write: area, intensity, place and shape of every cell.", metavar="FILE"),
+    ] = None,
+    segmenter: Annotated[
+        str, typer.Option("--segmenter", help="What finds the cells, see --list.", metavar="NAME")
+    ] = "pattern set",
+    listing: Annotated[
+        bool, typer.Option("--list", callback=_list, is_eager=True, help="Name the segmenters there are, and end.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
     """Label the cells in a measurement.
 
-    0 is background; every cell of a plane has a number of its own.
+    0 is background; every cell of a plane has a number of its own. The pattern set's segmenter reads the measurement
+    itself, any other one its reconstruction.
     """
-    from napari_dmu.cli.running import Work, check_image_output, counted, say, say_written
+    from napari_dmu.cli.running import Work, check_image_output, check_output, say, say_written
     from napari_dmu.files.measurement import read_measurement
     from napari_dmu.files.specimen import write_image
+    from napari_dmu.files.table import check_table_name, write_table
 
     check_image_output(output, measurement)
+    if table is not None:
+        check_table_name(table)
+        check_output(table, measurement)
     measured = read_measurement(measurement)
 
-    from napari_dmu.engine import verbs
+    from napari_dmu.engine.cells import cell_table, count_sentence, find_cells
 
     with Work() as work:
-        labels = verbs.segment(measured, device=device, progress=work.progress, cancel=work.cancel)
-    info = measured.info
+        cells = find_cells(measured, segmenter=segmenter, device=device, progress=work.progress, cancel=work.cancel)
+    info, labels = measured.info, cells.labels
     write_image(
         output, labels, axes=info.axes, scale=info.scale, units=info.units, translate=info.translate, labels=True
     )
     say_written(output, labels.shape, info.axes, labels.dtype, "labels")
-    cells = int(labels.max(axis=(-2, -1)).sum())
-    say(f"Found {counted(cells, 'cell')} in {counted(measured.planes, 'plane')}.")
+    if table is not None:
+        write_table(table, cell_table(cells, info))
+        say(f"Wrote {table} (a row a cell).")
+    say(f"Found {count_sentence(cells.counts)}.")

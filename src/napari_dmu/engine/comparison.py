@@ -26,8 +26,8 @@ class Comparison(BaseModel):
         See ``evaluation.image_quality``.
     ap50, f1, precision, recall, ap, mean_dice
         See ``evaluation.segmentation_quality``.
-    count, truth_count
-        Cells over all planes.
+    count, truth_count, count_error
+        Cells over all planes, and how many too many (below 0: too few).
     planes
         The image figures of each plane.
     """
@@ -47,6 +47,7 @@ class Comparison(BaseModel):
     mean_dice: float | None = None
     count: int | None = None
     truth_count: int | None = None
+    count_error: int | None = None
     planes: tuple[ImageQuality, ...] = ()
 
 
@@ -91,6 +92,6 @@ def _means(planes: list[ImageQuality], cells: SegmentationQuality | None) -> Com
         "nrmse": float(np.mean([p.nrmse for p in planes])),
         "mse": float(np.mean([p.mse for p in planes])),
     }
-    names = ("ap50", "f1", "precision", "recall", "ap", "mean_dice", "count", "truth_count")
+    names = ("ap50", "f1", "precision", "recall", "ap", "mean_dice", "count", "truth_count", "count_error")
     from_cells = {} if cells is None else {name: getattr(cells, name) for name in names}
     return Comparison(**scores, **from_cells, plane_count=len(planes), planes=tuple(planes))

@@ -65,7 +65,7 @@ def demo_panel(run: DemoRun) -> Rgb:
     limits, info = run.measurement.info.intensity_range, run.measurement.info
     acquisition, found = info.acquisition, run.comparison
     field = info.field
-    specimen = _grey(normalise(check_plane(plane(run.specimen.data, 0)), limits))
+    specimen = grey(normalise(check_plane(plane(run.specimen.data, 0)), limits))
     image = normalise(check_plane(plane(run.image, 0)), limits)
     frames = np.asarray(run.measurement.data[(0,) * (len(run.measurement.data.shape) - 3)])
     rows, columns = frames.shape[-2:]
@@ -73,12 +73,12 @@ def demo_panel(run: DemoRun) -> Rgb:
     tiles = [
         Tile(_scale_bar(specimen, run.specimen), "Specimen", f"{field[1]} × {field[0]} pixels"),
         Tile(
-            _grey(_stretch(_enlarged(frames[0], acquisition.bin, field))),
+            grey(stretch(enlarged(frames[0], acquisition.bin, field))),
             f"Measurement, ×{info.ratio:g} fewer samples",
             f"exposure 1 of {acquisition.exposures}, {columns} × {rows} detector pixels; "
             f"{grouped(samples)} samples for {grouped(pixels)} pixels",
         ),
-        Tile(_grey(image), "Reconstruction", f"PSNR {found.psnr:.1f} dB, SSIM {found.ssim:.3f}"),
+        Tile(grey(image), "Reconstruction", f"PSNR {found.psnr:.1f} dB, SSIM {found.ssim:.3f}"),
     ]
     if run.labels is not None:
         line = f"{found.count} found, {found.truth_count} in truth, F1 {found.f1:.3f}"
@@ -98,20 +98,20 @@ def png(picture: Rgb) -> bytes:
 # -- pictures --------------------------------------------------------------------------------------
 
 
-def _grey(density: NDArray[np.floating]) -> Rgb:
+def grey(density: NDArray[np.floating]) -> Rgb:
     """0 … 1 as grey, slightly lifted so that dim cells are seen."""
     values = np.clip(density, 0, 1) ** 0.8
     return np.repeat(np.rint(values * 255).astype(np.uint8)[..., None], 3, axis=-1)
 
 
-def _stretch(frame: NDArray[np.generic]) -> NDArray[np.float64]:
+def stretch(frame: NDArray[np.generic]) -> NDArray[np.float64]:
     """Counts as 0 … 1 from the darkest to the brightest sample."""
     values = frame.astype(np.float64)
     low, high = float(values.min()), float(values.max())
     return (values - low) / (high - low) if high > low else np.zeros_like(values)
 
 
-def _enlarged(frame: NDArray[np.generic], bin: int, field: tuple[int, int]) -> NDArray[np.generic]:
+def enlarged(frame: NDArray[np.generic], bin: int, field: tuple[int, int]) -> NDArray[np.generic]:
     """Every detector pixel as the square of specimen pixels that it saw, cut to the field."""
     return frame.repeat(bin, axis=0).repeat(bin, axis=1)[: field[0], : field[1]]
 
@@ -122,7 +122,7 @@ def _cells(image: NDArray[np.floating], labels: NDArray[np.generic]) -> Rgb:
     hues = (ids * 0.61803398875) % 1.0
     shift = (hues[..., None] * 6 + np.array([0.0, 4.0, 2.0])) % 6
     colour = 0.35 + 0.65 * np.clip(np.abs(shift - 3) - 1, 0, 1)
-    base = _grey(image).astype(np.float64) / 255
+    base = grey(image).astype(np.float64) / 255
     picture = np.where((ids > 0)[..., None], (1 - FILL) * base + FILL * colour, base * 0.8)
     padded = np.pad(ids, 1, mode="edge")
     edge = np.zeros(ids.shape, dtype=bool)
@@ -150,7 +150,9 @@ def _scale_bar(picture: Rgb, specimen: Specimen) -> Rgb:
     draw, side = ImageDraw.Draw(drawn), length / specimen.scale[-1]
     draw.rectangle((right - side, bottom - thick, right, bottom), fill=(255, 255, 255))
     text, white = f"{length:g} µm", (255, 255, 255)
-    _write(draw, (right - (side + _write(None, (0, 0), text, 17, white)) / 2, bottom - 2 * thick - 20), text, 17, white)
+    write_text(
+        draw, (right - (side + write_text(None, (0, 0), text, 17, white)) / 2, bottom - 2 * thick - 20), text, 17, white
+    )
     return np.asarray(drawn)
 
 
@@ -173,8 +175,8 @@ def _panel(tiles: Sequence[Tile]) -> Rgb:
     for number, tile in enumerate(tiles):
         left = MARGIN + number % 2 * (size[0] + GAP)
         top = MARGIN + number // 2 * (size[1] + CAPTION + GAP)
-        _write(draw, (left, top), tile.title, 25, INK)
-        _write(draw, (left, top + 37), tile.line, 19, FAINT)
+        write_text(draw, (left, top), tile.title, 25, INK)
+        write_text(draw, (left, top + 37), tile.line, 19, FAINT)
         picture = Image.fromarray(tile.picture)
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS)
@@ -182,7 +184,7 @@ def _panel(tiles: Sequence[Tile]) -> Rgb:
     return np.asarray(canvas)
 
 
-def _write(
+def write_text(
     draw: ImageDraw | None, place: tuple[float, float], text: str, size: int, fill: tuple[int, int, int]
 ) -> float:
     """Write a line from its top left corner, or only measure it without ``draw``; returns its width (pixels).

@@ -1,8 +1,8 @@
-"""The verbs: simulate, reconstruct, segment, compare. Every door calls these functions."""
+"""The verbs: simulate, reconstruct, assess, segment, compare. Every door calls these functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from napari_dmu._version import __version__
 from napari_dmu.engine.comparison import Comparison, compare_planes
 from napari_dmu.engine.device import resolve_device
+from napari_dmu.engine.measured import each_plane, in_specimen_units, instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, stack_range
-from napari_dmu.errors import PatternSetError, SettingsError
+from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.measurement import (
@@ -24,9 +25,10 @@ from napari_dmu.microscope.measurement import (
     normalise,
 )
 from napari_dmu.microscope.presets import apply_preset
-from napari_dmu.zoo.registry import load_by_hash, load_set
+from napari_dmu.zoo.registry import load_set
 
 if TYPE_CHECKING:
+    from napari_dmu.engine.assessment import Assessment
     from napari_dmu.zoo.pattern_set import PatternSet
 
 Method = Literal["learned", "lmmse", "ridge", "tv"]
@@ -133,6 +135,7 @@ def reconstruct(
     *,
     instrument: PatternSet | None = None,
     method: Method = "learned",
+    flips: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
@@ -148,6 +151,9 @@ def reconstruct(
     method
         ``"learned"`` (lifting and refinement), ``"lmmse"`` (the linear estimate alone), or, from the optics and the
         noise without anything learned, ``"ridge"`` (smooth) or ``"tv"`` (total variation, non-negative).
+    flips
+        Mean of the learned reconstruction over eight mirrored measurements, in eight times the time; for sets with
+        symmetric patterns, such as plain ones.
 
     Returns
     -------
@@ -160,32 +166,50 @@ def reconstruct(
     """
     from napari_dmu.engine.classical import classical_plane
     from napari_dmu.engine.decoding import decoded_plane
+    from napari_dmu.engine.flips import flipped_plane
 
     if method not in get_args(Method):
         raise SettingsError(f"There is no reconstruction method {method!r}: choose learned, lmmse, ridge or tv.")
-    low, high = measurement.info.intensity_range
+    if flips and method != "learned":
+        raise SettingsError(f"Flips are for the learned reconstruction, not for {method}: leave one of the two out.")
     where = resolve_device(device)
-    used = _instrument(measurement, instrument)
+    used = instrument_of(measurement, instrument)
 
     def one(counts: NDArray[np.generic]) -> NDArray[np.float32]:
         if method in ("ridge", "tv"):
             image = classical_plane(used.patterns, counts, measurement.info, method, device=where, cancel=cancel)
+        elif flips:
+            image = flipped_plane(used.to(where), counts, measurement.info, cancel=cancel)
         else:
             image = decoded_plane(used.to(where), counts, measurement.info, linear=method == "lmmse", cancel=cancel)
-        return image * np.float32(high - low) + np.float32(low)
+        return in_specimen_units(image, measurement.info)
 
-    return _each_plane(measurement, one, np.dtype(np.float32), "Reconstructing", progress, cancel)
+    return each_plane(measurement, one, np.dtype(np.float32), "Reconstructing", progress, cancel)
 
 
 def segment(
     measurement: Measurement,
     *,
     instrument: PatternSet | None = None,
+    segmenter: str = "pattern set",
+    image: ArrayLike | None = None,
     device: str = "auto",
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> NDArray[np.int32]:
-    """Segment cells straight from a measurement, plane by plane.
+    """Segment cells, plane by plane.
+
+    Parameters
+    ----------
+    measurement
+        From ``simulate`` or a file.
+    instrument
+        The pattern set it was taken with; found by its hash where not given.
+    segmenter
+        ``"pattern set"``: the network trained with the patterns, straight from the measurement. Any other name of
+        ``segmentation.registry.available_segmenters``: that function, on the reconstruction.
+    image
+        (..., Y, X), the reconstruction for such a function, where there is one already; otherwise it is made first.
 
     Returns
     -------
@@ -196,24 +220,21 @@ def segment(
     ------
     PatternSetError
         Where the pattern set has no segmenter or is not installed.
-    DeviceError, Cancelled
+    SettingsError
+        Where there is no such segmenter, it cannot be loaded, fails, or gives anything but labels.
+    SpecimenError, DeviceError, Cancelled
     """
-    from napari_dmu.engine.decoding import head_planes
-    from napari_dmu.segmentation.instances import instances
+    from napari_dmu.engine.cells import find_cells
 
-    used = _instrument(measurement, instrument)
-    if used.segmenter is None:
-        raise PatternSetError(
-            f"The pattern set ×{used.ratio:g} {used.name}, {used.family} has no segmenter: "
-            "choose one with cells, such as nuclei."
-        )
-    used.to(resolve_device(device))
-
-    def one(counts: NDArray[np.generic]) -> NDArray[np.int32]:
-        foreground, distance = head_planes(used, counts, measurement.info, cancel=cancel)
-        return instances(foreground, distance, used.header.instances)
-
-    return _each_plane(measurement, one, np.dtype(np.int32), "Segmenting", progress, cancel)
+    return find_cells(
+        measurement,
+        instrument=instrument,
+        segmenter=segmenter,
+        image=image,
+        device=device,
+        progress=progress,
+        cancel=cancel,
+    ).labels
 
 
 def compare(
@@ -240,34 +261,40 @@ def compare(
     return compare_planes(image, truth, labels, truth_labels, progress=progress, cancel=cancel)
 
 
-def _each_plane(
+def assess(
     measurement: Measurement,
-    one: Callable[[NDArray[np.generic]], NDArray[Any]],
-    dtype: np.dtype[Any],
-    what: str,
-    progress: Progress | None,
-    cancel: CancelToken | None,
-) -> NDArray[Any]:
-    """Apply a function of one plane's counts (T, y, x) to every plane of a measurement."""
-    lead = measurement.data.shape[:-3]
-    result = np.empty((*lead, *measurement.info.field), dtype=dtype)
-    for done, index in enumerate(np.ndindex(*lead), start=1):
-        check(cancel)
-        result[index] = one(np.asarray(measurement.data[index]))
-        report(progress, done, measurement.planes, what)
-    return result
+    image: ArrayLike | None = None,
+    *,
+    instrument: PatternSet | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> Assessment:
+    """Say how far a reconstruction is to be trusted: error bar, imagined part, and whether it fits the data.
 
+    Parameters
+    ----------
+    measurement
+        From ``simulate`` or a file.
+    image
+        (..., Y, X), its reconstruction by any method, in the specimen's own units; the learned one where not given.
+    instrument
+        The pattern set it was taken with; found by its hash where not given.
 
-def _instrument(measurement: Measurement, given: PatternSet | None) -> PatternSet:
-    info = measurement.info
-    if given is None:
-        return load_by_hash(info.set_hash, f"×{info.ratio:g} {info.set_name}, {info.family}")
-    if given.hash != info.set_hash:
-        raise PatternSetError(
-            f"The measurement was taken with another pattern set (×{info.ratio:g} {info.set_name}, {info.family}) "
-            "than the one given: leave the set out to have the right one found."
-        )
-    return given
+    Returns
+    -------
+    Assessment
+        Maps, figures of every plane and one sentence; see ``engine.assessment``.
+
+    Raises
+    ------
+    SpecimenError
+        Where the image is not of this measurement's shape, or not finite.
+    PatternSetError, DeviceError, Cancelled
+    """
+    from napari_dmu.engine.assessment import assess_planes
+
+    return assess_planes(measurement, image, instrument=instrument, device=device, progress=progress, cancel=cancel)
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:

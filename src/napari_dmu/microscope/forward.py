@@ -62,6 +62,8 @@ class Microscope:
         box = torch.ones(1, 1, acquisition.bin, acquisition.bin, dtype=patterns.dtype, device=patterns.device)
         # conv2d correlates; with a full overlap on both sides this is h_em * box, of side d + K - 1.
         self._kernel = functional.conv2d(box, self._emission[None, None], padding=2 * self._radius)[0, 0]
+        # Made once: on a GPU the launches of these few small steps would take longer than the measurement itself.
+        self._windows = self._seen() if self._is_fused else None
 
     def forward(self, specimen: Tensor) -> Tensor:
         """Noise-free signal of every exposure.
@@ -104,6 +106,9 @@ class Microscope:
         Entry (t, i, j) weighs the specimen pixels from r before to r after bin (i, j); interior bins of the
         field are inner products with it. A registration error is left out.
         """
+        return self._seen() if self._windows is None else self._windows
+
+    def _seen(self) -> Tensor:
         a, side = self.acquisition, self._kernel.shape[0]
         cells = range(a.period // a.bin)
         first = torch.arange(side, device=self.illumination.device) - self._radius

@@ -1,0 +1,63 @@
+"""``napari-dmu limits``: the table, JSON, and wrong use in one sentence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from cli_support import Command
+from support import discs, make_set
+
+from napari_dmu.evaluation.limits import Limits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("limits")
+    make_set(place / "discs.dmu.safetensors", period=4, with_head=False)
+    for index in range(3):
+        image = (discs((48, 56), seed=index)[0] * 4000).astype(np.uint16)
+        tifffile.imwrite(place / f"{index}.tif", image)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _sets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(folder))
+
+
+def test_table_and_numbers(command: Command, folder: Path) -> None:
+    images = sorted(folder.glob("*.tif"))
+    run = command("limits", *images, "--ratio", "4", "--set", "discs", "--family", "raster")
+    assert (run.status, run.err) == (0, "")
+    for part in ("mean image", "Karhunen", "this set", "full resolution", "Linear efficiency", "Headroom", "not known"):
+        assert part in run.out
+    assert "3 images" in run.out.splitlines()[0]
+    assert run.out.rstrip().splitlines()[-1].startswith("The set must not be called close to the limit")
+
+
+def test_json_with_training_images_and_no_set(command: Command, folder: Path) -> None:
+    options = ("--ratio", "4", "--exposures", "1", "--photons", "50", "--read-noise", "3", "--train", folder, "--json")
+    run = command("limits", folder / "0.tif", *options)
+    assert run.status == 0, run.err
+    found = Limits.model_validate(json.loads(run.out))
+    assert (found.exposures, found.bin, found.photons, found.read_noise) == (1, 2, 50, 3)
+    assert found.statistics == "3 training images"
+    assert found.linear_efficiency is None
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--ratio", "4"), "One image cannot be judged"),
+        (("--ratio", "7"), "no whole bin"),
+        (("--ratio", "0"), "no whole bin"),
+        (("--ratio", "4", "--set", "discs", "--family", "raster", "--exposures", "9"), "leave --exposures out"),
+        (("--ratio", "4", "--set", "nothing"), "no pattern set"),
+        (("--ratio", "4", "--train", "/nowhere"), "no TIFF images"),
+        (("--ratio", "4", "--photons", "-1"), "not possible for the photons"),
+    ],
+)
+def test_wrong_use_is_one_sentence(command: Command, folder: Path, options: tuple[str, ...], part: str) -> None:
+    assert part in command("limits", folder / "0.tif", *options).sentence()
