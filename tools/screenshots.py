@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 1280, 720
 
 
 def main() -> None:
-    """Write the pictures: window-empty, window, window-overlay, window-budget and window-series."""
+    """Write the pictures: window-empty, window, window-overlay, window-budget, window-compare and window-series."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "images")
     parser.add_argument("--image", type=Path, help="a TIFF instead of the sample")
@@ -47,6 +47,8 @@ def take_all(options: argparse.Namespace) -> None:
     take(viewer, options.out / "window-budget.png")
     viewer.close()
 
+    take_compared(options)
+
     viewer, panel = open_window()
     viewer.open_sample("napari-dmu", "nuclei_time_series")
     panel.settings.ratio.choose(options.ratio)
@@ -54,6 +56,18 @@ def take_all(options: argparse.Namespace) -> None:
     panel.settings.advanced.expand(animate=False)
     panel.area.ensureWidgetVisible(panel.run_all)
     take(viewer, options.out / "window-series.png")
+    viewer.close()
+
+
+def take_compared(options: argparse.Namespace) -> None:
+    """Cells matched, missed and invented, at a ratio high enough that there are all three."""
+    viewer, panel = open_window()
+    open_specimen(viewer, options)
+    panel.settings.ratio.choose("256")
+    run_all(panel)
+    panel.side_by_side.setChecked(False)
+    panel.area.ensureWidgetVisible(panel.metrics)
+    take(viewer, options.out / "window-compare.png")
     viewer.close()
 
 

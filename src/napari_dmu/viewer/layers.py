@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import DataFrame, array
 
 from napari_dmu.errors import PatternSetError, SpecimenError
 from napari_dmu.files.pictures import luminance_of
 from napari_dmu.microscope.measurement import Measurement, MeasurementInfo, check_specimen
+from napari_dmu.segmentation.features import CellTable, label_features
 from napari_dmu.viewer.record import Geometry, Kind, Look, Matrix, RunRecord, read_record
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -180,7 +182,7 @@ def measurement_layer(measurement: Measurement, record: RunRecord) -> LayerData:
     geometry = detector_geometry(record.geometry, measurement.info.acquisition.bin)
     frames = np.moveaxis(measurement.data, -3, 0)
     options = {
-        "name": _name(record, "measurement"),
+        "name": layer_name(record, "measurement"),
         "colormap": "gray",
         "rgb": False,
         "interpolation2d": "nearest",  # a detector pixel is a square
@@ -193,17 +195,55 @@ def reconstruction_layer(image: NDArray[np.floating], record: RunRecord) -> Laye
     """An image layer on the specimen, shown as the specimen is."""
     look = record.look
     limits = {"contrast_limits": look.contrast_limits} if look.contrast_limits else _limits(image)
-    options = {"name": _name(record, "reconstruction"), "colormap": look.colormap, "rgb": False, **limits}
+    options = {"name": layer_name(record, "reconstruction"), "colormap": look.colormap, "rgb": False, **limits}
     return image, {**options, **layer_options(record.geometry), "metadata": record.as_metadata()}, "image"
 
 
-def labels_layer(labels: NDArray[np.integer], record: RunRecord) -> LayerData:
-    """A labels layer on the specimen; of a single plane with the area of every cell."""
-    options: dict[str, Any] = {"name": _name(record, "labels")}
-    if labels.ndim == 2:
-        areas = np.bincount(labels.ravel().astype(np.intp))
-        options["features"] = {"index": np.arange(areas.size), "area (pixels)": areas}
-    return labels, {**options, **layer_options(record.geometry), "metadata": record.as_metadata()}, "labels"
+def labels_layer(labels: NDArray[np.integer], record: RunRecord, image: Any = None) -> LayerData:
+    """A labels layer on the specimen with a table of its cells, measured in the reconstruction where it is given.
+
+    Ids are made unique over the stack, because napari's table has one row for each of them.
+    """
+    unique = unique_in_stack(labels)
+    table = label_features(
+        unique, image, units=record.geometry.units, axes=record.info.axes, affine=world_matrix(record.geometry)
+    )
+    options = {"name": layer_name(record, "labels"), "features": features_of(table)}
+    return unique, {**options, **layer_options(record.geometry), "metadata": record.as_metadata()}, "labels"
+
+
+def unique_in_stack(labels: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Cells numbered 1 … n over all planes of (..., Y, X), plane after plane."""
+    result = np.zeros(labels.shape, dtype=np.int32)
+    used = 0
+    for index in np.ndindex(*labels.shape[:-2]):
+        ids, numbers = np.unique(labels[index], return_inverse=True)
+        first = 0 if ids[0] == 0 else 1
+        numbers = numbers.reshape(labels.shape[-2:]) + first
+        result[index] = np.where(numbers > 0, numbers + used, 0)
+        used += ids.size - 1 + first
+    return result
+
+
+def features_of(table: CellTable) -> DataFrame:
+    """A table of cells as napari wants it: row k belongs to label k, so the background has a (blank) row too."""
+    columns: dict[str, Any] = {"index": np.arange(table["label"].size + 1)}
+    for name, values in table.items():
+        if name != "label":
+            whole = np.issubdtype(values.dtype, np.integer)
+            columns[name] = array([None, *values.tolist()], dtype="Int64" if whole else "float64")
+    return DataFrame(columns)
+
+
+def world_matrix(geometry: Geometry) -> NDArray[np.float64]:
+    """From pixel indices to the world, (ndim + 1, ndim + 1), as napari composes it."""
+    matrix = np.eye(geometry.ndim + 1)
+    linear = np.diag(geometry.scale)
+    for own in (geometry.shear, geometry.rotate):
+        if own is not None:
+            linear = np.asarray(own) @ linear
+    matrix[:-1, :-1], matrix[:-1, -1] = linear, geometry.translate
+    return matrix if geometry.affine is None else np.asarray(geometry.affine) @ matrix
 
 
 def measurement_of(layer: Any) -> Measurement:
@@ -233,7 +273,8 @@ def record_of(layer: Any, kind: Kind | None = None) -> RunRecord | None:
     return None if record is None or (kind is not None and record.kind != kind) else record
 
 
-def _name(record: RunRecord, what: str) -> str:
+def layer_name(record: RunRecord, what: str) -> str:
+    """What a result is called: its specimen, its instrument, and what it is."""
     return " · ".join(part for part in (record.specimen, record.instrument, what) if part)
 
 

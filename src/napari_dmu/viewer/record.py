@@ -13,7 +13,7 @@ from napari_dmu.microscope.measurement import MeasurementInfo
 
 KEY = "napari_dmu"
 SCHEMA_VERSION = 1
-Kind = Literal["measurement", "reconstruction", "labels"]
+Kind = Literal["measurement", "reconstruction", "labels", "matched", "missed", "invented", "error_bar", "imagined"]
 Matrix = tuple[tuple[float, ...], ...]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from napari.layers import Image, Labels, Layer
 
 from napari_dmu.errors import SpecimenError
+from napari_dmu.viewer.compared import COLOURS
 from napari_dmu.viewer.layers import OUTLINE, LayerData, measurement_of, record_of, specimen_of, specimen_shape
 from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
@@ -24,6 +25,7 @@ class Scene:
 
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
+        self._compared: list[str] = []  # keys of the layers of the newest comparison
 
     # -- what there is -------------------------------------------------------------------------------
 
@@ -131,8 +133,37 @@ class Scene:
     # -- adding --------------------------------------------------------------------------------------
 
     def add(self, made: Sequence[LayerData]) -> list[Any]:
-        """Add results on top of what there is; names that are taken get a number from napari."""
-        return [self._viewer.add_layer(Layer.create(data, options, kind)) for data, options, kind in made]
+        """Add results on top of what there is; names that are taken get a number from napari.
+
+        What an earlier comparison drew is hidden: it belongs to other cells.
+        """
+        layers = [Layer.create(data, options, kind) for data, options, kind in made]
+        kinds = {key_of(layer): record.kind for layer in layers if (record := record_of(layer)) is not None}
+        if set(kinds.values()) & {"measurement", "reconstruction", "labels", *COLOURS}:
+            self._show_compared(visible=False)
+            self._compared = [key for key, kind in kinds.items() if kind in COLOURS]
+        for layer in layers:
+            if kinds.get(key_of(layer)) == "matched":
+                layer.contour = OUTLINE
+        added = [self._viewer.add_layer(layer) for layer in layers]
+        for layer in added:
+            if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", self._record(layer).run)):
+                self._viewer.layers.selection.active = labels  # the status bar tells of its cells
+        return added
+
+    def _show_compared(self, *, visible: bool) -> None:
+        """Show or hide the cells of the newest comparison.
+
+        The other way round the labels that they stand for, and the measurement: its outermost detector pixels would
+        stick out from under the reconstruction.
+        """
+        for layer in (self.layer(key) for key in self._compared):
+            if layer is not None:
+                layer.visible = visible
+                run = self._record(layer).run
+                for other in (*self._of_kind("labels"), *self._of_kind("measurement")):
+                    if self._record(other).run == run:
+                        other.visible = not visible
 
     def arrange(self, *, side_by_side: bool, specimen: str) -> None:
         """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines."""
@@ -148,6 +179,8 @@ class Scene:
                 layer.name_overlay.visible = side_by_side
             if record is not None and record.kind == "labels":
                 layer.contour = 0 if side_by_side else OUTLINE
+        # On one another they tell more than the labels; beside each other each would need an image under it.
+        self._show_compared(visible=not side_by_side)
 
     def _of_kind(self, kind: Kind) -> list[Any]:
         return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,6 +11,7 @@ from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.errors import PatternSetError
 from napari_dmu.microscope.measurement import Measurement
+from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer.layers import (
     LayerData,
     SpecimenInput,
@@ -19,10 +20,19 @@ from napari_dmu.viewer.layers import (
     reconstruction_layer,
 )
 from napari_dmu.viewer.loading import load_torch
-from napari_dmu.viewer.record import RunRecord
+from napari_dmu.viewer.record import Kind, RunRecord
 
-Step = Literal["measure", "reconstruct", "segment", "compare"]
-DOING = {"measure": "Measuring", "reconstruct": "Reconstructing", "segment": "Segmenting", "compare": "Comparing"}
+if TYPE_CHECKING:
+    from napari_dmu.engine.assessment import Assessment
+
+Step = Literal["measure", "reconstruct", "check", "segment", "compare"]
+DOING = {
+    "measure": "Measuring",
+    "reconstruct": "Reconstructing",
+    "check": "Checking",
+    "segment": "Segmenting",
+    "compare": "Comparing",
+}
 
 
 class Choices(BaseModel):
@@ -39,6 +49,7 @@ class Choices(BaseModel):
     detector: str | None = None  # a preset; None is the set's own
     seed: int = 0
     method: Literal["learned", "lmmse", "ridge", "tv"] = "learned"
+    segmenter: str = PATTERN_SET
     device: str = "auto"
 
 
@@ -54,6 +65,8 @@ class Work:
         Arrays (..., Y, X) to compare; the first two are made by ``reconstruct`` and ``segment``.
     made
         Layers to add, in order.
+    comparison, counts, compared
+        Figures for the panel; cells in every plane; cells matched, missed and invented over all planes.
     """
 
     choices: Choices
@@ -65,6 +78,9 @@ class Work:
     truth_labels: Any = None
     made: tuple[LayerData, ...] = ()
     comparison: Comparison | None = None
+    assessment: "Assessment | None" = None
+    counts: tuple[int, ...] | None = None
+    compared: dict[Kind, int] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -137,18 +153,28 @@ def _reconstruct(work: Work, progress: Progress, cancel: CancelToken) -> Work:
     return replace(work, image=image, made=(*work.made, reconstruction_layer(image, record)))
 
 
+def _check(work: Work, progress: Progress, cancel: CancelToken) -> Work:
+    from napari_dmu.viewer.checking import check
+
+    return check(work, progress, cancel)
+
+
 def _segment(work: Work, progress: Progress, cancel: CancelToken) -> Work:
-    from napari_dmu.engine.verbs import segment
+    from napari_dmu.engine.cells import find_cells
 
     measurement, choices = _measurement(work), work.choices
     start = time.perf_counter()
-    labels = segment(measurement, device=choices.device, progress=progress, cancel=cancel)
-    record = _made_of(work, "labels", {}, start)
-    return replace(work, labels=labels, made=(*work.made, labels_layer(labels, record)))
+    cells = find_cells(
+        measurement, segmenter=choices.segmenter, device=choices.device, progress=progress, cancel=cancel
+    )
+    record = _made_of(work, "labels", {"segmenter": choices.segmenter}, start)
+    layer = labels_layer(cells.labels, record, cells.image)
+    return replace(work, labels=layer[0], counts=tuple(cells.counts.tolist()), made=(*work.made, layer))
 
 
 def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
     from napari_dmu.engine.verbs import compare
+    from napari_dmu.viewer.compared import compare_cells, compared_layers
 
     assert work.specimen is not None
     pair = work.labels is not None and work.truth_labels is not None
@@ -160,7 +186,11 @@ def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         progress=progress,
         cancel=cancel,
     )
-    return replace(work, comparison=comparison)
+    if not pair or work.record is None:
+        return replace(work, comparison=comparison)
+    cells = compare_cells(work.labels, work.truth_labels, cancel)
+    made = (*work.made, *compared_layers(cells, work.record))
+    return replace(work, comparison=comparison, compared=cells.numbers, made=made)
 
 
 def _measurement(work: Work) -> Measurement:
@@ -191,6 +221,7 @@ def _device(choices: Choices) -> str:
 _DO: dict[Step, Callable[[Work, Progress, CancelToken], Work]] = {
     "measure": _measure,
     "reconstruct": _reconstruct,
+    "check": _check,
     "segment": _segment,
     "compare": _compare,
 }

@@ -42,7 +42,12 @@ FIGURES: tuple[tuple[str, str, str, str], ...] = (
         "d",
     ),
     ("F1", "Cells found and right, from 0 to 1: 1 means none missed and none invented (overlap ≥ half).", "f1", ".3f"),
+    ("Precision", "Of the cells found, the share that is there, from 0 to 1 (overlap ≥ half).", "precision", ".3f"),
+    ("Recall", "Of the cells there, the share that was found, from 0 to 1 (overlap ≥ half).", "recall", ".3f"),
     ("AP50", "Matched ÷ (matched + missed + invented) cells, from 0 to 1 (overlap ≥ half).", "ap50", ".3f"),
+    ("AP 0.5–0.95", "The same, mean over overlaps from 0.5 to 0.95: how true the outlines are.", "ap", ".3f"),
+    ("Mean Dice", "Overlap of the matched cells with the true ones, from 0 to 1.", "mean_dice", ".3f"),
+    ("Count error", "Cells found less those of the ground truth, over all planes: 0 is right.", "count_error", "+d"),
 )
 
 

@@ -11,8 +11,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.errors import DmuError
+from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import samples, settings
-from napari_dmu.viewer.layers import is_rgb, record_of, specimen_shape
+from napari_dmu.viewer.checking import work_to_check
+from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
@@ -29,12 +31,14 @@ _TITLES: dict[Step, str] = {
     "reconstruct": "Reconstruct the image from the measurement.",
     "segment": "Find the cells in the measurement.",
     "compare": "Compare the reconstruction (and the labels) with the specimen.",
+    "check": "Without the specimen: does the reconstruction fit the data, how wide is its error, what is imagined?",
 }
 _DONE: dict[Step, str] = {
     "measure": "measured",
     "reconstruct": "reconstructed",
     "segment": "segmented",
     "compare": "compared",
+    "check": "checked",
 }
 WORTH_SAYING = 0.001  # fraction of the samples that are saturated
 _BUSY = "Wait until the work is done, or cancel it."
@@ -58,7 +62,7 @@ class CompressiveMicroscope(PanelView):
 
     def _connect(self) -> None:
         self.specimen.chosen.connect(self._on_specimen)
-        for choice in (self.measurement, self.truth):
+        for choice in (self.measurement, self.truth, self.settings.segmenter):
             choice.chosen.connect(self._refresh)
         self.settings.changed.connect(self._on_specimen)
         for key, action in self.sample_actions.items():
@@ -132,6 +136,7 @@ class CompressiveMicroscope(PanelView):
             "reconstruct": no_measurement,
             "segment": no_measurement or self._no_segmenter(),
             "compare": no_image,
+            "check": no_image,
         }
         for step, reason in reasons.items():
             reason = _BUSY if busy else reason
@@ -143,12 +148,15 @@ class CompressiveMicroscope(PanelView):
 
     def _no_segmenter(self) -> str:
         record = self._record(self.measurement.key())
-        if record is None:
+        if record is None or self._other_segmenter():
             return ""
         for one in settings.pattern_sets():
             if one.header.tensors_sha256 == record.info.set_hash and not one.has_segmenter:
                 return f"The pattern set {one.label} has no segmenter."
         return ""
+
+    def _other_segmenter(self) -> bool:
+        return self.settings.segmenter.key() != PATTERN_SET
 
     def _record(self, key: str) -> RunRecord | None:
         layer = self._scene.layer(key)
@@ -165,7 +173,8 @@ class CompressiveMicroscope(PanelView):
 
     def _run_all(self) -> None:
         chosen = self.settings.chosen_set()
-        segmenting: tuple[Step, ...] = ("segment",) if chosen is not None and chosen.has_segmenter else ()
+        can = self._other_segmenter() or (chosen is not None and chosen.has_segmenter)
+        segmenting: tuple[Step, ...] = ("segment",) if can else ()
         self._start(
             ("measure", "reconstruct", *segmenting, "compare"),
             lambda: self._scene.work(self.settings.choices(), measurement="", **self._where()),
@@ -175,6 +184,8 @@ class CompressiveMicroscope(PanelView):
         measurement, choices = self.measurement.key(), self.settings.choices()
         if step == "compare":
             self._start((step,), lambda: self._scene.comparison(choices, measurement=measurement, **self._where()))
+        elif step == "check":
+            self._start((step,), lambda: work_to_check(self._scene, choices, measurement))
         else:
             used = "" if step == "measure" else measurement
             self._start((step,), lambda: self._scene.work(choices, measurement=used, **self._where()))
@@ -218,13 +229,36 @@ class CompressiveMicroscope(PanelView):
             self.measurement.choose(newest[0][0])
         if len(steps) > 1 and first:
             self.side_by_side.setChecked(True)
+        elif steps == ("compare",) and work.compared is not None:
+            self.side_by_side.setChecked(False)  # what was asked for is seen on the image
         self._arrange()
+        self._show_cells(work)
+        self._show_trust(steps, work)
         if work.comparison is not None and work.record is not None:
             self.metrics.add(f"×{work.record.info.ratio:g}", work.record.instrument, figures(work.comparison))
             QTimer.singleShot(0, self._show_metrics)
         seconds = sum(work.seconds.values())
         done = ", ".join(_DONE[step] for step in steps)
         self._say(f"✓ {done[0].upper()}{done[1:]} in {seconds:.1f} s.{self._advice(steps, work)}")
+
+    def _show_cells(self, work: Work) -> None:
+        if work.counts is not None:
+            self.cells.show_count(work.counts)
+        elif "measure" in work.seconds:
+            self.cells.clear()  # what it says is of another measurement
+        if work.compared is not None:
+            self.cells.show_compared(work.compared)
+
+    def _show_trust(self, steps: tuple[Step, ...], work: Work) -> None:
+        if work.assessment is not None and work.record is not None:
+            self.trust.show_assessment(work.assessment, layer_name(work.record, "reconstruction"))
+            QTimer.singleShot(0, self._show_card)
+        elif "reconstruct" in steps:
+            self.trust.setVisible(False)  # what it says is of another image
+
+    def _show_card(self) -> None:
+        if not self._links.closed:
+            self.area.ensureWidgetVisible(self.trust)
 
     def _show_metrics(self) -> None:
         if not self._links.closed:
@@ -236,6 +270,8 @@ class CompressiveMicroscope(PanelView):
             return f" {100 * saturated:.2g}{NARROW}% of the samples are saturated: fewer photons may help."
         if "compare" in steps and work.truth_labels is not None and work.labels is None:
             return " To score the cells as well, press Segment, then Compare."
+        if work.compared is not None and self.side_by_side.isChecked():
+            return " Untick 'Show side by side' to see which cells were missed or invented."
         return ""
 
     def _on_failed(self, error: BaseException) -> None:

@@ -7,6 +7,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
 
 from napari_dmu.microscope.presets import PRESETS
+from napari_dmu.segmentation.registry import available_segmenters
 from napari_dmu.viewer.budget import budget_of
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
@@ -99,6 +100,8 @@ class SettingsForm(QWidget):
         self.method = Choice("method")
         self.method.offer([(key, title) for key, (title, _) in METHODS.items()])
         self.method.explain({key: meaning for key, (_, meaning) in METHODS.items()})
+        self.segmenter = Choice("segmenter")
+        self._offer_segmenters()
         self.device = Choice("device")
         self.device.offer(
             [("auto", "Automatic"), ("cpu", "Processor (CPU)"), ("cuda", "GPU (CUDA)"), ("mps", "GPU (Apple)")],
@@ -117,6 +120,11 @@ class SettingsForm(QWidget):
             rows, "Reconstr&uction", self.method,
             "How the image is worked out: with the trained network, its first step alone, or nothing learned.",
         )  # fmt: skip
+        if self.segmenter.count() > 1:
+            add_row(
+                rows, "Ce&lls by", self.segmenter,
+                "What finds the cells: the pattern set's own network, or another segmenter on the reconstruction.",
+            )  # fmt: skip
         add_row(
             rows, "D&evice", self.device,
             "What computes: automatic takes a GPU if there is one. File ▸ Preferences ▸ napari-dmu keeps it.",
@@ -126,6 +134,12 @@ class SettingsForm(QWidget):
         self.advanced = Section("Advanced", "advanced", "Detector, noise, reconstruction method and device.")
         self.advanced.fill(content)
         return self.advanced
+
+    def _offer_segmenters(self) -> None:
+        """The pattern set's own, and whatever installed packages offer and can be used."""
+        usable = [one for one in available_segmenters() if not one.lacks]
+        self.segmenter.offer([(one.name, one.name[0].upper() + one.name[1:]) for one in usable])
+        self.segmenter.explain({one.name: one.origin for one in usable})
 
     # -- the sets ------------------------------------------------------------------------------------
 
@@ -160,6 +174,7 @@ class SettingsForm(QWidget):
             detector=None if self.detector.key() == AS_SET else self.detector.key(),
             seed=self.seed.value(),
             method=self.method.key(),
+            segmenter=self.segmenter.key(),
             device=self.device.key(),
         )
 

@@ -17,9 +17,11 @@ from qtpy.QtWidgets import (
 
 from napari_dmu.viewer.samples import SAMPLES
 from napari_dmu.viewer.steps import Step
+from napari_dmu.viewer.widgets.cells_card import CellsCard
 from napari_dmu.viewer.widgets.metrics import MetricsTable
 from napari_dmu.viewer.widgets.parts import GAP, MARGIN, ROW, Choice, Note, add_row, column, form, heading, line
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
+from napari_dmu.viewer.widgets.trust_card import TrustCard
 
 # White on this blue has a contrast of 6 : 1, on dark themes and on light ones.
 _PRIMARY = """
@@ -33,6 +35,7 @@ BUTTONS: dict[Step, str] = {
     "reconstruct": "Re&construct",
     "segment": "Segmen&t",
     "compare": "C&ompare",
+    "check": "Chec&k the reconstruction",
 }
 
 
@@ -127,7 +130,7 @@ class PanelView(QWidget):
             button.setObjectName(step)
             button.setFixedHeight(ROW + 1)
             self.buttons[step] = button
-            grid.addWidget(button, index // 2, index % 2)
+            grid.addWidget(button, index // 2, index % 2, 1, 2 if step == "check" else 1)
         self.progress = QProgressBar()
         self.progress.setObjectName("progress")
         self.progress.setRange(0, 1000)
@@ -162,5 +165,9 @@ class PanelView(QWidget):
         top.addStretch(1)
         top.addWidget(self.side_by_side)
         layout.addLayout(top)
+        self.cells = CellsCard()
+        layout.addWidget(self.cells)
         layout.addWidget(self.metrics)
+        self.trust = TrustCard()
+        layout.addWidget(self.trust)
         return layout

@@ -1,0 +1,54 @@
+"""The verdict on a reconstruction: a sign, words and figures, so that nothing hangs on a colour."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_dmu.engine.verdict import Verdict
+from napari_dmu.viewer.widgets.parts import GAP, Note
+
+if TYPE_CHECKING:
+    from napari_dmu.engine.assessment import Assessment
+
+# Sign, colour of the line at the side.
+SIGNS: dict[Verdict, tuple[str, str]] = {
+    "fits": ("✓", "#3f9d6a"),
+    "unusual": ("⚠", "#d9a03f"),
+    "misfit": ("⚠", "#d2573f"),
+    "unknown": ("?", "#8a8f98"),
+}
+_TIP = (
+    "χ²: the reconstruction, measured again, against the data, in units of the expected noise; 1 is noise alone.\n"
+    "Error bar: so far from the truth, in nine of ten pixels of images like those the pattern set was trained on.\n"
+    "Imagined: what the data do not determine; the decoder has put it there because specimens usually look so."
+)
+
+
+class TrustCard(QWidget):
+    """Hidden until something was checked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setObjectName("trust")
+        self.verdict = Note("verdict")
+        self.details = Note("verdict_details")
+        self.setToolTip(_TIP)
+        self.setAccessibleDescription(_TIP)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, GAP, 0, GAP)
+        layout.setSpacing(0)
+        layout.addWidget(self.verdict)
+        layout.addWidget(self.details)
+        self.setVisible(False)
+
+    def show_assessment(self, found: "Assessment", name: str) -> None:
+        """Show what was found of the reconstruction of that name."""
+        sign, colour = SIGNS[found.verdict]
+        first, *others = found.statements
+        side = f"border-left: 3px solid {colour}; padding: 1px 0px 1px 7px;"
+        self.verdict.setStyleSheet(f"{side} font-weight: 600;")
+        self.details.setStyleSheet(side)
+        self.verdict.setText(f"{sign} {first}")
+        self.details.setText("\n".join([*(f"{line[0].upper()}{line[1:]}." for line in others), f"Of {name}."]))
+        self.setAccessibleName(found.sentence)
+        self.setVisible(True)
