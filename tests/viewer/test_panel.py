@@ -328,6 +328,7 @@ def test_warnings_stand_in_the_title_and_come_and_go(qtbot: Any, panel_in: Opene
 
     _, panel = panel_in()
     form = panel.settings
+    assert form.pattern_set.choose("nuclei/plain")  # no warning of its own
     form.detector.choose("spad_array")
     form.photons.setValue(1e5)
     card = _budget(panel, qtbot)
