@@ -136,6 +136,8 @@ def _sample(draw: ImageDraw.ImageDraw, place: Point, style: Style) -> None:
 def _line(
     draw: ImageDraw.ImageDraw, points: Sequence[Point], colour: Colour, width: float, dash: tuple[int, ...] = ()
 ) -> None:
+    if len(points) < 2:  # a family without a single set here
+        return
     thick = round(width * FINE)
     if not dash:
         draw.line([(x * FINE, y * FINE) for x, y in points], fill=colour, width=thick, joint="curve")

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from cli_support import Command
 
+from napari_dmu.files.measurement import read_measurement
 from napari_dmu.files.specimen import read_specimen
 
 
@@ -22,11 +23,12 @@ def test_maps_and_a_sentence(command: Command, measurement: Path, tmp_path: Path
     written = {path.name for path in out.iterdir()}
     assert written - {"error_bar.tif"} == {"imagined.tif", "chi_square.tif"}
     assert ("error bar" in run.out) == ("error_bar.tif" in written or "no error bar" in run.out)
-    bins = tuple(-(-side // 16) for side in imagined.data.shape)
+    d = read_measurement(measurement).info.acquisition.bin
+    bins = tuple(-(-side // d) for side in imagined.data.shape)
     assert chi.data.shape == bins
     assert chi.units == imagined.units
-    assert chi.scale == pytest.approx([16 * step for step in imagined.scale])
-    assert chi.translate == pytest.approx([7.5 * step for step in imagined.scale])
+    assert chi.scale == pytest.approx([d * step for step in imagined.scale])
+    assert chi.translate == pytest.approx([(d - 1) / 2 * step for step in imagined.scale])
     with tifffile.TiffFile(out / "imagined.tif") as tif:
         assert tif.is_ome
 
