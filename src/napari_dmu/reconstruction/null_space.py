@@ -117,7 +117,10 @@ class NullSpace:
             if report is not None:
                 report(done, max_iterations)
             product = self._see(self._spread(direction)) + direction
-            step = energy / total(direction * product)
+            curvature = total(direction * product)
+            if curvature <= 0.0:  # an image so small that its squares are nothing
+                break
+            step = energy / curvature
             solution = solution + step * direction
             residual = residual - step * product
             whitened = per_bin(self._inverse, residual)
