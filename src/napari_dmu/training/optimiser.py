@@ -20,28 +20,29 @@ SIZE = 0.2
 MOMENTUM = 0.95
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """(M, N) → (M, N) with the same singular vectors and singular values of about 1 (0.7 … 1.2).
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """(K, M, N) → K matrices with the same singular vectors and singular values of about 1 (0.7 … 1.2).
 
     Newton–Schulz iteration; K. Jordan et al., https://kellerjordan.github.io/posts/muon. In bfloat16 where that is
     fast: only the update's direction matters. (``torch.optim.Muon`` always takes bfloat16, which a CPU without
     matrix tiles emulates at a hundredth of the speed, and no convolutions.)
     """
-    x = matrix.to(torch.bfloat16 if multiplies_bfloat16(matrix.device) else matrix.dtype)
-    x = x / (x.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    x = matrices.to(torch.bfloat16 if multiplies_bfloat16(matrices.device) else matrices.dtype)
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    tall = x.shape[1] > x.shape[2]
+    x = x.mT.contiguous() if tall else x
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = A * x + (B * gram + C * gram @ gram) @ x
-    result: Tensor = (x.T if tall else x).to(matrix.dtype)
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+    result: Tensor = (x.mT if tall else x).to(matrices.dtype)
     return result
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose updates are orthogonalised, for convolution weights read as matrices (out, in·rows·columns).
+    """Momentum whose updates are orthogonalised, for convolution weights read as matrices (out, rows·columns·in).
 
-    After 1200 steps the ×64 decoder is 0.35 dB ahead of AdamW's at AdamW's best rate.
+    After 1200 steps the ×64 decoder is 0.35 dB ahead of AdamW's at AdamW's best rate. Weights of one shape are
+    taken together: one by one, the many small products take twice as long.
     """
 
     def __init__(self, weights: Iterable[Tensor], *, lr: float, weight_decay: float) -> None:
@@ -51,17 +52,26 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One step; weights without a gradient are left as they are."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(momentum, MOMENTUM)
-                update = orthogonalised(ahead.flatten(1)).reshape(weight.shape)
-                size = SIZE * max(weight.shape[0], weight[0].numel()) ** 0.5
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * size)
+                if weight.grad is not None:
+                    alike.setdefault(weight.shape, []).append(weight)
+            for shape, weights in alike.items():
+                # Rows, columns, channels: the order in memory, so that nothing is shuffled; the order is free.
+                out, channels, rows, columns = shape
+                ahead = [self._ahead(weight).permute(0, 2, 3, 1).flatten(1) for weight in weights]
+                update = orthogonalised(torch.stack(ahead)).view(-1, out, rows, columns, channels)
+                size = SIZE * max(out, channels * rows * columns) ** 0.5
+                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+                torch._foreach_add_(weights, list(update.permute(0, 1, 4, 2, 3)), alpha=-group["lr"] * size)
+
+    def _ahead(self, weight: Tensor) -> Tensor:
+        """Nesterov momentum of a weight's gradient."""
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+        return weight.grad.lerp(momentum, MOMENTUM)  # type: ignore[union-attr]
 
 
 class DecoderOptimiser:
