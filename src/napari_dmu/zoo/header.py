@@ -14,7 +14,8 @@ from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape, InstanceSettings
 
-SCHEMA_VERSION = 1
+# 2: convolutions in 8 bits (zoo/weights.py). 1: all weights as float16; still read.
+SCHEMA_VERSION = 2
 SUFFIX = ".dmu.safetensors"
 # A header beyond this is no pattern set; it guards against reading a damaged length.
 _MAX_HEADER_BYTES = 16 * 1024 * 1024

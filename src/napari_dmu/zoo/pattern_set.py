@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu.errors import PatternSetError
-from napari_dmu.zoo.header import SetHeader, read_header
+from napari_dmu.zoo.header import SCHEMA_VERSION, SetHeader, read_header
 
 if TYPE_CHECKING:
     import torch
@@ -124,20 +124,21 @@ def write_set(
 ) -> PatternSet:
     """Write a pattern set; the file appears whole or not at all.
 
-    Weights are stored as float16. The set that is returned is the one read back, so that whatever is measured
-    on it holds for the file.
+    Weights are stored in 8 and 16 bits, see ``zoo.weights``. The set that is returned is the one read back, so that
+    whatever is measured on it holds for the file.
     """
     import torch
     from safetensors.torch import save
 
     from napari_dmu.files.atomic import atomic_path
+    from napari_dmu.zoo.weights import packed
 
     tensors = {"patterns": torch.from_numpy(np.ascontiguousarray(patterns, dtype=np.uint8))}
     for prefix, module in (("decoder", decoder), ("segmenter", segmenter), ("error_head", error_head)):
         if module is not None:
-            for key, value in module.state_dict().items():
-                tensors[f"{prefix}.{key}"] = value.detach().to("cpu", torch.float16).contiguous()
-    complete = header.model_copy(update={"tensors_sha256": _tensors_hash(tensors)})
+            for key, value in packed(module.state_dict()).items():
+                tensors[f"{prefix}.{key}"] = value
+    complete = header.model_copy(update={"schema_version": SCHEMA_VERSION, "tensors_sha256": _tensors_hash(tensors)})
     data = save(tensors, metadata={"napari_dmu": complete.model_dump_json()})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -156,6 +157,8 @@ def read_set(path: Path) -> PatternSet:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    from napari_dmu.zoo.weights import unpacked
+
     header = read_header(path)
     try:
         # Not mapped from the file: replacing the file while the set is in use must not end the program.
@@ -169,7 +172,7 @@ def read_set(path: Path) -> PatternSet:
         if module is None:
             continue
         try:
-            module.load_state_dict(_part(tensors, prefix))
+            module.load_state_dict(unpacked(_part(tensors, prefix)))
         except RuntimeError as error:
             raise PatternSetError(f"The tensors of {path.name} do not fit its header: get the file again.") from error
         module.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -177,8 +180,8 @@ def read_set(path: Path) -> PatternSet:
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors below ``prefix`` as float32, without it."""
-    return {k[len(prefix) + 1 :]: v.float() for k, v in tensors.items() if k.startswith(prefix + ".")}
+    """The tensors below ``prefix``, named without it."""
+    return {k[len(prefix) + 1 :]: v for k, v in tensors.items() if k.startswith(prefix + ".")}
 
 
 def _tensors_hash(tensors: dict[str, Any]) -> str:
