@@ -53,9 +53,10 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=3, help="take every n-th image")
     parser.add_argument("--write", type=Path, help="page with markers <!-- limits --> … <!-- /limits -->")
     options = parser.parse_args()
-    images = sorted((options.data / SOURCE / "val" / "images").glob("*.tif"))[:: options.every]
+    folder = options.data / SOURCE / "val" / "images"
+    images = sorted(folder.glob("*.tif"))[:: options.every]
     if not images:
-        raise SystemExit(f"There are no images in {options.data / SOURCE / 'val' / 'images'}: name the folder with --data.")
+        raise SystemExit(f"There are no images in {folder}: name the folder above with --data.")
     ratios = [s.ratio for s in pattern_sets() if (s.name, s.family) == ("nuclei", "learned")]
     text = markdown([asked(ratio, images, options.data / SOURCE / "train" / "images") for ratio in ratios])
     print(text)

@@ -12,17 +12,31 @@ from napari_dmu.reconstruction.lifting import Lifting
 from napari_dmu.reconstruction.shapes import DecoderShape
 
 
-class ResidualBlock(nn.Module):
-    """x + conv(GELU(conv(x))), 3×3, no normalisation: works for any batch and any intensity."""
+def limit(x: Tensor) -> Tensor:
+    """Features (N, C, Y, X), all but unchanged where they are small, of a root mean square below 1 everywhere.
 
-    def __init__(self, channels: int) -> None:
+    x / √(1 + mean over channels of x²): a root mean square normalisation (B. Zhang, R. Sennrich, arXiv:1910.07467)
+    that fades out where there is little to normalise, so that the intensity is not forgotten.
+    """
+    return x * (1 + x.square().mean(dim=1, keepdim=True)).rsqrt()
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(GELU(conv(x))), 3×3, no normalisation over the image: works for any batch and any intensity.
+
+    Blocks one after the other can amplify what they were not trained on (a chequerboard, a saturated field) a
+    thousandfold. With ``limited`` what a block adds is bounded, so the output grows no faster than the input.
+    """
+
+    def __init__(self, channels: int, *, limited: bool = False) -> None:
         super().__init__()
+        self.limited = limited
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, Y, X) → the same shape."""
-        change: Tensor = self.second(functional.gelu(self.first(x)))
+        change: Tensor = self.second(functional.gelu(self.first(limit(x) if self.limited else x)))
         return x + change
 
 
@@ -32,8 +46,9 @@ class UShape(nn.Module):
     Input and output are (N, widths[0], Y, X) for any Y and X.
     """
 
-    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...], *, limited: bool = False) -> None:
         super().__init__()
+        self.limited = limited
         pairs = list(itertools.pairwise(widths))
         self.enter = nn.ModuleList(self._blocks(w, b) for w, b in zip(widths[:-1], blocks[:-1], strict=True))
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairs)
@@ -41,9 +56,8 @@ class UShape(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairs)
         self.leave = nn.ModuleList(self._blocks(w, b) for w, b in zip(widths[:-1], blocks[:-1], strict=True))
 
-    @staticmethod
-    def _blocks(channels: int, count: int) -> nn.Sequential:
-        return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+    def _blocks(self, channels: int, count: int) -> nn.Sequential:
+        return nn.Sequential(*(ResidualBlock(channels, limited=self.limited) for _ in range(count)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, Y, X) → the same shape; the grid is extended to whole steps and cropped again."""
@@ -84,7 +98,7 @@ class Decoder(nn.Module):
         self.lifting = Lifting(exposures, bin, period)
         self.features = Lifting(exposures, bin, period, channels=shape.lifted, stride=shape.stride)
         self.enter = nn.Conv2d(shape.stride**2 + shape.lifted + 1, shape.widths[0], 3, padding=1)
-        self.body = UShape(shape.widths, shape.blocks)
+        self.body = UShape(shape.widths, shape.blocks, limited=shape.limited)
         self.leave = nn.Conv2d(shape.widths[0], shape.stride**2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         assert self.leave.bias is not None

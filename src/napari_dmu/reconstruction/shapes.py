@@ -17,12 +17,16 @@ class DecoderShape:
         Channels and residual blocks of each level of the U shape.
     lifted
         Feature channels that are lifted straight from the samples.
+    limited
+        Whether residual blocks limit the size of what they read, see ``refinement.limit``. False in sets from before
+        there was a limit.
     """
 
     stride: int = 4
     widths: tuple[int, ...] = (32, 64, 96)
     blocks: tuple[int, ...] = (2, 2, 2)
     lifted: int = 32
+    limited: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""Crops for learning cells: enlarged or reduced, dimmed, with another gamma, and now and then a field without any."""
+"""What the images alone would not teach.
+
+Crops for learning cells: enlarged or reduced, dimmed, with another gamma, and now and then a field without any. Crops
+for learning images: now and then a drawn scene that no specimen resembles, so that the decoder stays sober there.
+"""
 
 from __future__ import annotations
 
@@ -85,3 +89,29 @@ def empty_fields(batch: int, side: int, generator: torch.Generator) -> Tensor:
     field = field + 0.03 * (2 * bow - 1) * (distance - distance.mean(dim=(-2, -1), keepdim=True))
     field = field + 0.2 * noise * torch.randn(batch, 1, side, side, generator=generator)
     return field.clamp(0, 1)
+
+
+def with_scenes(specimen: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Replace a ``share`` of the examples (N, 1, Y, Y) by ``drawn_scenes``."""
+    if share == 0:
+        return specimen
+    batch, side = specimen.shape[0], specimen.shape[-1]
+    chosen = torch.rand(batch, 1, 1, 1, generator=generator) < share
+    return torch.where(chosen.to(specimen.device), drawn_scenes(batch, side, generator).to(specimen), specimen)
+
+
+def drawn_scenes(batch: int, side: int, generator: torch.Generator) -> Tensor:
+    """Stripes, chequers and discs of any size, direction and contrast: (batch, 1, side, side), 0 … 1."""
+    kind, turn, size, fill, row, column, dark, bright = torch.rand(8, batch, 1, 1, 1, generator=generator)
+    place = torch.arange(side, dtype=torch.float32)
+    rows, columns = place[:, None], place
+    angle, period = 2 * math.pi * turn, 4 * (side / 2) ** size
+    along = (columns * torch.cos(angle) + rows * torch.sin(angle)) / period + row
+    across = (rows * torch.cos(angle) - columns * torch.sin(angle)) / period + column
+    along, across = (2 * (v - v.floor()) - 1 for v in (along, across))
+    stripes = along.abs() < fill
+    chequers = (along > 0) ^ (across > 0)
+    discs = along**2 + across**2 < fill**2
+    inside = torch.where(kind < 0.3, stripes, torch.where(kind < 0.6, chequers, discs))
+    low, high = 0.5 * dark**2, 1 - 0.5 * bright**2
+    return torch.where(inside, high, low)

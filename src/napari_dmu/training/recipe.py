@@ -54,6 +54,7 @@ class ContentStage(_Part):
     rms: float = Field(default=0.0, ge=0, description="weight of the root mean square error of each crop")
     lifting: float = Field(default=0.3, ge=0, description="weight of the lifted image's L1")
     lifting_crops: int = Field(default=1500, ge=1, description="crops for the closed-form lifting")
+    scenes: float = Field(default=0.0, ge=0, lt=1, description="share of crops that are drawn stripes and shapes")
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights")
 
 

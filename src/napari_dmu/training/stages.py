@@ -16,7 +16,7 @@ from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.lifting import LiftingStatistics
 from napari_dmu.reconstruction.refinement import Decoder, noise_level
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
-from napari_dmu.training.augment import cell_crops
+from napari_dmu.training.augment import cell_crops, with_scenes
 from napari_dmu.training.data import CropSampler, jitter
 from napari_dmu.training.losses import content_loss
 from napari_dmu.training.precision import autocast
@@ -159,6 +159,7 @@ def content_step(
 ) -> Tensor:
     """One draw of stage 1: the loss, with gradients to patterns and decoder."""
     specimen = jitter(sampler.draw(stage.batch, stage.crop, draw.generator)[:, :1], draw.generator)
+    specimen = with_scenes(specimen, stage.scenes, draw.generator)
     signal, level = draw.signal(specimen, draw.microscope(patterns()))
     with autocast(specimen.device):
         image, lifted, _features = decoder(signal, level)

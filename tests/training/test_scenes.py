@@ -1,0 +1,46 @@
+"""Drawn scenes among the crops: what they look like, and how many there are."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_dmu.training.augment import drawn_scenes, with_scenes
+
+
+def _seed(value: int) -> torch.Generator:
+    return torch.Generator().manual_seed(value)
+
+
+@given(st.integers(0, 100), st.integers(8, 80))
+def test_a_scene_has_two_levels_within_the_range(seed: int, side: int) -> None:
+    scenes = drawn_scenes(4, side, _seed(seed))
+    assert scenes.shape == (4, 1, side, side)
+    assert float(scenes.min()) >= 0
+    assert float(scenes.max()) <= 1
+    assert all(scene.unique().numel() <= 2 for scene in scenes)
+
+
+def test_scenes_differ_in_kind_size_and_contrast() -> None:
+    scenes = drawn_scenes(64, 64, _seed(0))
+    lit = (scenes > scenes.mean(dim=(2, 3), keepdim=True)).float()
+    changes = (lit[..., 1:] != lit[..., :-1]).float().mean(dim=(1, 2, 3))
+    assert float(changes.max()) > 0.2  # fine ones
+    assert float(changes.min()) < 0.02  # coarse ones
+    assert scenes.flatten(1).std(dim=1).std() > 0.05
+
+
+def test_the_share_is_kept_and_the_others_stay() -> None:
+    specimen = torch.full((400, 1, 8, 8), 0.123)
+    result = with_scenes(specimen, 0.25, _seed(3))
+    kept = (result == 0.123).flatten(1).all(dim=1)
+    assert 60 < int((~kept).sum()) < 140
+    assert torch.equal(with_scenes(specimen, 0.25, _seed(3)), result)
+
+
+def test_without_scenes_no_chance_is_spent() -> None:
+    specimen, generator = torch.zeros(2, 1, 8, 8), _seed(1)
+    before = generator.get_state()
+    assert with_scenes(specimen, 0.0, generator) is specimen
+    assert torch.equal(generator.get_state(), before)
