@@ -5,8 +5,9 @@
 Every set measures and reconstructs every n-th of its validation images under each condition, with exact noise of
 (seed 0, image number); figures are means over images. The decoder knows the light and the read noise, as an instrument
 does; it does not know that the optics or the place of the patterns differ. "Elsewhere" are validation images of another
-domain, beside them the bicubic picture of an ideal plain camera. Where a set has error bars, two more tables say how
-many pixels they cover, and the misfit of the data over the limit above which the user is warned.
+domain, beside them the bicubic picture of an ideal plain camera. Where a set has error bars, more tables say how many
+pixels they cover, of all images and of those without a warning, the misfit of the data over the limit above which the
+user is warned, and how many images raise a warning at all: a misfit, or "unusual".
 
 With ``--write`` the tables go between the markers ``<!-- robustness -->``.
 """
@@ -27,14 +28,18 @@ import torch
 from baselines import bicubic
 from common import domains, groups, pattern_sets, table, write_between
 
+from napari_dmu.engine.assessment import misfit_limit, spread_limit
 from napari_dmu.evaluation import image_quality
 from napari_dmu.evaluation.consistency import residuals
+from napari_dmu.evaluation.typicality import LEAST_SIDE, FeatureMean, distance, limit_at
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.detector import sample_counts
 from napari_dmu.microscope.forward import Microscope
-from napari_dmu.reconstruction.inference import decode
+from napari_dmu.reconstruction.error_bar import relative_spread
+from napari_dmu.reconstruction.inference import Decoded, decode, noise_of
 from napari_dmu.training.data import Example
 from napari_dmu.training.validation import crop
+from napari_dmu.zoo.header import Trust
 from napari_dmu.zoo.pattern_set import PatternSet, read_set
 from napari_dmu.zoo.registry import SetSummary
 
@@ -70,12 +75,14 @@ CONDITIONS = (
 # Beside it: the ideal plain camera on the same images.
 THERE = "bicubic elsewhere"
 COLUMNS = (*(c.title for c in CONDITIONS), THERE)
-# Table, key of the figures, decimals; the last two for sets with error bars.
+# Table, key of the figures, decimals; from the third on for sets with error bars.
 TABLES = (
     ("PSNR (dB)", "psnr", 2),
     ("SSIM", "ssim", 3),
     ("Pixels within their error bars", "covered", 3),
+    ("The same, of images without a warning", "covered_quiet", 3),
     ("Misfit of the data, over the limit from which the user is warned", "misfit", 2),
+    ("Share of the images with a warning", "flagged", 2),
 )
 
 Figures = dict[str, float]
@@ -100,8 +107,21 @@ def one(instrument: PatternSet, microscope: Microscope, example: Example, index:
         figures["covered"] = float(np.mean(np.abs(image - example.specimen) <= crop(found.scale, shape)))
         again = instrument.microscope(microscope.patterns.device).forward(torch.from_numpy(image).to(specimen))
         fit = residuals(counts, again.cpu().numpy(), known).chi_square(trust.tolerance)
-        figures["misfit"] = fit / trust.chi_square_limit
+        figures["misfit"] = fit / misfit_limit(trust, noise_of(known))
+        unusual = _is_unusual(trust, found, shape, instrument.header.decoder.stride, noise_of(known))
+        figures["flagged"] = float(figures["misfit"] > 1 or unusual)
     return figures
+
+
+def _is_unusual(trust: Trust, found: Decoded, shape: tuple[int, ...], stride: int, noise: float) -> bool:
+    """Whether the error bars are wide or the measurement is unlike those of the training images."""
+    if relative_spread(crop(found.scale, shape), crop(found.image, shape)) > spread_limit(trust, noise):
+        return True
+    if trust.typical is None or np.prod(shape) < LEAST_SIDE**2:
+        return False
+    features = FeatureMean(stride)
+    features.add(found.features[0], *(slice(0, side) for side in shape))
+    return distance(trust.typical, features.value, noise) > limit_at(trust.typical.limits, noise)
 
 
 def set_rows(
@@ -116,6 +136,9 @@ def set_rows(
         microscope = instrument.microscope(device, acquisition=condition.settings(instrument.acquisition))
         figures = [one(instrument, microscope, example, index) for index, example in enumerate(examples)]
         rows[condition.title] = _mean(figures)
+        quiet = [f["covered"] for f in figures if f.get("flagged") == 0.0]
+        if quiet:
+            rows[condition.title]["covered_quiet"] = float(np.mean(quiet))
     if other:
         found = [image_quality(bicubic(example, s.ratio), example.specimen) for example in other]
         rows[THERE] = _mean([{"psnr": q.psnr, "ssim": q.ssim} for q in found])

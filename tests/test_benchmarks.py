@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from support import discs, make_set
+from support import TRUST, discs, make_set
 
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.training.data import Example
 from napari_dmu.training.validation import score
+from napari_dmu.zoo.header import Typical
 from napari_dmu.zoo.pattern_set import PatternSet, write_set
 
 NAMES = ("common", "baselines", "figures", "pictures", "quality", "robustness")
@@ -143,6 +145,22 @@ def test_conditions_change_what_they_say(bench: Any) -> None:
     assert by_title["PSF σ +20 %"].excitation.sigma == by_title["PSF σ +20 %"].emission.sigma == 1.2
     assert by_title["shift 0.5 px"].registration.shift == (0.5, 0.5)
     assert len(by_title) == len(bench.robustness.CONDITIONS)
+
+
+def test_robustness_counts_the_warnings(bench: Any, tmp_path: Path) -> None:
+    """One figure for either door; a limit that nothing keeps warns of everything."""
+    made = make_set(tmp_path / "discs-x4-raster.dmu.safetensors", with_error_bars=True)
+    fields = [Example(f"{seed}.tif", discs((128, 130), seed=seed)[0], None) for seed in range(2)]
+    far = Typical(whitening=[[0.0] * 6], usual=[[0.0] * 3], known=[[2.0]], limits=((0.0, 1.0),))
+    free = {"chi_square_limit": 1e6, "spread_limit": 1e6}
+    for changes, share in ((free, 0.0), ({**free, "typical": far}, 1.0), ({**free, "chi_square_limit": 1e-6}, 1.0)):
+        trust = TRUST.model_copy(update=changes)
+        used = replace(made, header=made.header.model_copy(update={"trust": trust}))
+        found = [bench.robustness.one(used, used.microscope(), field, 0)["flagged"] for field in fields]
+        assert np.mean(found) == share
+    rows = bench.robustness.set_rows(bench.common.pattern_sets(tmp_path)[0], fields, fields, torch.device("cpu"))
+    assert set(rows["elsewhere"]) >= {"covered", "misfit", "flagged"}
+    assert ("covered_quiet" in rows["nominal"]) == (rows["nominal"]["flagged"] < 1.0)
 
 
 def test_robustness_tables(bench: Any, made: PatternSet, examples: list[Example], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support import TRUST, assert_sentence, discs, make_set
 
 import napari_dmu as dmu
@@ -16,6 +17,9 @@ from napari_dmu.engine.assessment import Assessment
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.engine.verdict import PlaneAssessment, statements
 from napari_dmu.errors import Cancelled, SpecimenError
+from napari_dmu.training.data import CropSampler, as_example
+from napari_dmu.training.recipe import NoiseSpread
+from napari_dmu.training.typicality import measure_typical
 from napari_dmu.zoo.pattern_set import PatternSet
 
 
@@ -82,7 +86,8 @@ def test_with_a_calibration_there_are_error_bars_and_usual_limits(trusted: Patte
     assert (found.error_bar > 0).all()
     span = measurement.info.intensity_range[1] - measurement.info.intensity_range[0]
     assert found.planes[0].spread == pytest.approx(found.error_bar[0].mean() / span, rel=1e-4)
-    assert found.limit == TRUST.chi_square_limit
+    assert found.limit == pytest.approx(TRUST.chi_square_limit)
+    assert found.planes[0].spread_limit == pytest.approx(TRUST.spread_limit)
     assert found.misfit < found.chi_square
     assert "90 % error bar ±" in found.sentence
     # Without the image the set's own is judged: the same.
@@ -108,6 +113,61 @@ def test_wide_error_bars_are_out_of_the_ordinary(trusted: PatternSet) -> None:
     assert found.verdict == "unusual"
     assert not found.fits
     assert "wider error bars than usual" in found.sentence
+
+
+def _field(seed: int) -> np.ndarray:
+    return discs((144, 160), seed=seed, count=18)[0]
+
+
+def _familiar(trusted: PatternSet) -> PatternSet:
+    """The set with a cloud of discs that it knows, and the limit that four other fields of discs keep."""
+    sampler = CropSampler([[as_example("", _field(s), None) for s in range(8)]], [1.0], device=torch.device("cpu"))
+    typical = measure_typical(trusted, sampler, NoiseSpread(), crops=80)
+    generous = {"chi_square_limit": 1e6, "spread_limit": 1e6}
+
+    def with_limit(limit: float) -> PatternSet:
+        known = typical.model_copy(update={"limits": ((0.0, limit),)})
+        trust = trusted.header.trust.model_copy(update={**generous, "typical": known})
+        return replace(trusted, header=trusted.header.model_copy(update={"trust": trust}))
+
+    free = with_limit(1e6)
+    found = [dmu.assess(dmu.simulate(_field(s), free), instrument=free).planes[0].distance for s in range(40, 44)]
+    return with_limit(1.5 * max(found))
+
+
+def test_a_specimen_of_another_kind_is_unusual_and_one_of_the_same_is_not(trusted: PatternSet) -> None:
+    familiar = _familiar(trusted)
+    same = dmu.assess(dmu.simulate(_field(50), familiar), instrument=familiar)
+    assert same.fits, same.sentence
+    stripes = np.tile(np.sin(np.arange(160) / 3), (144, 1))
+    measurement = dmu.simulate(stripes, familiar)
+    found = dmu.assess(measurement, instrument=familiar)
+    assert found.verdict == "unusual"
+    assert found.planes[0].unlike
+    assert found.planes[0].distance > 1.3 * found.planes[0].distance_limit
+    assert "its error bars do not hold here" in found.sentence
+    assert "not to be relied on" in found.sentence
+    # It is the set's error bars that do not hold: another method has none.
+    other = dmu.assess(
+        measurement, dmu.reconstruct(measurement, instrument=familiar, method="ridge"), instrument=familiar
+    )
+    assert other.planes[0].distance is None
+    assert "do not hold" not in other.sentence
+    # Too small a field shows too little of the specimen.
+    small = dmu.assess(dmu.simulate(stripes[:100, :100], familiar), instrument=familiar)
+    assert small.planes[0].distance is None
+
+
+def test_the_limit_on_the_misfit_follows_the_light(trusted: PatternSet) -> None:
+    trust = trusted.header.trust.model_copy(update={"chi_square_limits": ((0.3, 1.5), (-0.3, 6.0))})
+    set_ = replace(trusted, header=trusted.header.model_copy(update={"trust": trust}))
+    limits = [
+        dmu.assess(dmu.simulate(_stack(1)[0], set_, photons=photons), instrument=set_).limit
+        for photons in (1e-3, 200.0, 1e9)
+    ]
+    assert limits[0] == 1.5
+    assert 1.5 < limits[1] < 6.0
+    assert limits[2] == 6.0
 
 
 def test_saturated_samples_are_left_out_and_that_is_said(instrument: PatternSet) -> None:
@@ -178,6 +238,20 @@ def _plane(**changes: Any) -> PlaneAssessment:
         ([_plane(), _plane(misfit=731.2)], {}, "Does not fit the data in 1 of 2 planes (χ² 731, usual up to 1.6)"),
         ([_plane(), _plane()], {}, "Fits the data in all 2 planes (χ² 1.1, usual up to 1.6)"),
         ([_plane(relative_spread=0.4)], {}, "but with wider error bars than usual"),
+        (
+            [_plane(distance=2.0, distance_limit=1.1)],
+            {},
+            "Fits the data (χ² 1.1, usual up to 1.6), but is unlike the specimens this set was trained on: its error "
+            "bars do not hold here; 90 % error bar ±0.031 of full scale on average, not to be relied on; ",
+        ),
+        (
+            [_plane(), _plane(distance=2.0, distance_limit=1.1)],
+            {},
+            "in 1 of 2 planes (χ² 1.1, usual up to 1.6), but is",
+        ),
+        ([_plane(relative_spread=0.4, distance=2.0, distance_limit=1.1)], {}, "is unlike the specimens"),
+        ([_plane(distance=1.0, distance_limit=1.1)], {}, "Fits the data (χ² 1.1, usual up to 1.6); "),
+        ([_plane(misfit=9.0, distance=2.0, distance_limit=1.1)], {}, "Does not fit the data"),
         ([_plane(misfit=9.0, relative_spread=0.4)], {}, "Does not fit the data"),
         ([_plane(misfit=math.nan, saturated=1.0)], {}, "Cannot be judged: most samples are saturated"),
         ([_plane(saturated=0.7)], {}, "Cannot be judged"),

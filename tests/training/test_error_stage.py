@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support import discs, make_set, quick_recipe
+from support import TRUST, assert_sentence, discs, make_set, quick_recipe
 
-from napari_dmu.errors import Cancelled
+from napari_dmu.errors import Cancelled, SettingsError
+from napari_dmu.evaluation.typicality import FeatureMean, distance, limit_at
 from napari_dmu.reconstruction.error_bar import ErrorHead
+from napari_dmu.reconstruction.inference import decode, noise_of
 from napari_dmu.reconstruction.shapes import ErrorShape
 from napari_dmu.training.data import CropSampler, Example
-from napari_dmu.training.error_stage import add_error_bars, error_step
+from napari_dmu.training.error_stage import add_error_bars, calibrate_again, error_step
 from napari_dmu.training.loop import train
 from napari_dmu.training.recipe import ErrorStage
 from napari_dmu.training.stages import Draw
-from napari_dmu.training.trust import measure_trust
-from napari_dmu.zoo.pattern_set import PatternSet, read_set
+from napari_dmu.training.trust import LIGHTS, measure_trust
+from napari_dmu.training.typicality import CROPS
+from napari_dmu.training.validation import measure_example
+from napari_dmu.zoo.pattern_set import PatternSet, read_set, write_set
 
 STAGE = ErrorStage(steps=60, batch=2, crop=32, shape=ErrorShape(widths=(8, 8)))
 
@@ -66,6 +70,58 @@ def test_error_bars_cover_what_they_say_on_new_images(made: PatternSet) -> None:
     assert new.spread_limit == pytest.approx(trust.spread_limit, rel=0.5)
 
 
+def test_what_the_set_knows_tells_discs_from_other_images(made: PatternSet) -> None:
+    trust = made.header.trust
+    assert trust is not None
+    known = trust.typical
+    assert known is not None
+    channels = made.header.decoder.widths[0]
+    assert np.shape(known.whitening) == (channels, channels)  # fewer than there are components
+    assert len(known.known) == CROPS
+    assert len(known.limits) == len(trust.chi_square_limits) == len(LIGHTS)
+    assert trust.chi_square_limit == max(limit for _, limit in trust.chi_square_limits)
+    stripes = np.tile(0.5 + 0.5 * np.sin(np.arange(72, dtype=np.float32)), (64, 1))
+    noise = np.random.default_rng(0).random((64, 72), dtype=np.float32)
+    for photons in (20.0, 2000.0, 20000.0):
+        usual = [_excess(made, e, photons) for e in examples(500, 12)]
+        assert np.mean(np.array(usual) > 1) <= 0.25
+        for strange in (stripes, noise):
+            assert _excess(made, Example("", strange, None), photons) > 1.5
+
+
+def _excess(made: PatternSet, example: Example, photons: float) -> float:
+    """Distance of a measurement over its limit."""
+    acquisition = made.acquisition.model_copy(update={"photons": photons})
+    counts = measure_example(example, 0, made.microscope(), acquisition)
+    decoded = decode(made.decoder, torch.from_numpy(counts.astype(np.float32))[None], acquisition)
+    features = FeatureMean(made.header.decoder.stride)
+    features.add(decoded.features[0], slice(0, 64), slice(0, 72))
+    known, noise = made.header.trust.typical, noise_of(acquisition)
+    return distance(known, features.value, noise) / limit_at(known.limits, noise)
+
+
+def test_calibrating_again_gives_the_same_and_touches_no_tensor(made: PatternSet, tmp_path: Path) -> None:
+    groups, validation = [examples(100, 10)], {"one": examples(200, 7), "two": examples(300, 5)}
+    whole = made.header.trust
+    path = tmp_path / "discs.dmu.safetensors"
+    bare = made.header.model_copy(update={"trust": TRUST})  # as of before there were neighbours
+    before = write_set(path, bare, made.patterns, made.decoder, made.segmenter, error_head=made.error_head)
+    after = calibrate_again(path, groups, validation, path, stage=STAGE, seed=3)
+    assert after.hash == before.hash
+    assert after.header.model_dump(exclude={"trust"}) == before.header.model_dump(exclude={"trust"})
+    assert after.header.trust.typical.limits == pytest.approx(np.array(whole.typical.limits), rel=0.05)
+    assert after.header.trust.factor == pytest.approx(whole.factor, rel=0.01)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_set_without_error_bars_is_not_calibrated(bare: PatternSet, tmp_path: Path) -> None:
+    path = tmp_path / "bare.dmu.safetensors"
+    write_set(path, bare.header, bare.patterns, bare.decoder, bare.segmenter)
+    with pytest.raises(SettingsError) as refusal:
+        calibrate_again(path, [examples(100, 1)], {"val": examples(200, 1)}, path)
+    assert_sentence(refusal.value)
+
+
 def test_the_head_learns_where_the_errors_are(bare: PatternSet) -> None:
     torch.manual_seed(0)
     shape = bare.header.decoder
@@ -85,9 +141,6 @@ def test_the_head_learns_where_the_errors_are(bare: PatternSet) -> None:
 
 
 def test_more_noise_makes_wider_error_bars(made: PatternSet) -> None:
-    from napari_dmu.reconstruction.inference import decode
-    from napari_dmu.training.validation import measure_example
-
     widths = []
     for photons in (10.0, 1000.0):
         acquisition = made.acquisition.model_copy(update={"photons": photons})

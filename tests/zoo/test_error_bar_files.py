@@ -13,8 +13,8 @@ from support import TRUST, assert_sentence, make_set
 
 from napari_dmu.errors import PatternSetError
 from napari_dmu.reconstruction.shapes import ErrorShape
-from napari_dmu.zoo.header import SCHEMA_VERSION, Trust, read_header
-from napari_dmu.zoo.pattern_set import read_set, write_set
+from napari_dmu.zoo.header import SCHEMA_VERSION, Trust, Typical, read_header
+from napari_dmu.zoo.pattern_set import read_set, write_header, write_set
 
 
 @pytest.fixture
@@ -63,6 +63,27 @@ def test_a_file_from_before_there_were_error_bars_is_read(path: Path) -> None:
     assert old.header.trust is None
     assert old.segmenter is not None
     old.to("cpu")
+
+
+def test_trust_from_before_there_were_neighbours_is_read(path: Path) -> None:
+    make_set(path, with_error_bars=True)
+    old = TRUST.model_dump(exclude={"typical", "chi_square_limits", "spread_limits"})
+    edited(path, trust=old)
+    assert read_set(path).header.trust == TRUST
+    assert TRUST.typical is None
+    assert TRUST.chi_square_limits == TRUST.spread_limits == ()
+
+
+def test_another_header_leaves_the_tensors(path: Path, tmp_path: Path) -> None:
+    made = make_set(path, with_error_bars=True)
+    known = Typical(whitening=[[1.0]], usual=[[0.0, 0.0, 0.0]], known=[[0.5]], limits=((0.1, 2.0),))
+    trust = TRUST.model_copy(update={"typical": known})
+    out = tmp_path / "again.dmu.safetensors"
+    again = write_header(path, out, made.header.model_copy(update={"trust": trust}))
+    assert again.hash == made.hash
+    assert read_header(out).trust == trust
+    assert "whitening" not in repr(trust)
+    assert read_set(path).header.trust == TRUST
 
 
 def test_the_hash_follows_the_error_head(path: Path) -> None:

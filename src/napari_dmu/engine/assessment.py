@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_dmu.engine.decoding import decoded_plane, image_and_error_planes
+from napari_dmu.engine.decoding import WithError, decoded_plane, image_and_error_planes
 from napari_dmu.engine.device import resolve_device
 from napari_dmu.engine.measured import instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
@@ -19,9 +19,11 @@ from napari_dmu.engine.stacks import as_stack, plane
 from napari_dmu.engine.verdict import PlaneAssessment, Verdict, statements, worst
 from napari_dmu.errors import DeviceError, SpecimenError
 from napari_dmu.evaluation.consistency import consistency
+from napari_dmu.evaluation.typicality import LEAST_SIDE, distance, limit_at
 from napari_dmu.microscope.detector import saturation_count
 from napari_dmu.microscope.measurement import ArrayLike, Measurement, MeasurementInfo, check_plane
 from napari_dmu.reconstruction.error_bar import relative_spread
+from napari_dmu.reconstruction.inference import noise_of
 from napari_dmu.reconstruction.null_space import NullSpace, expected_variance
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Assessment:
 
     @property
     def fits(self) -> bool:
-        """Whether every plane fits the data, with error bars of the usual width."""
+        """Whether every plane fits the data, and its error bars hold as far as can be told."""
         return self.verdict == "fits"
 
     @property
@@ -140,16 +142,16 @@ def assess_planes(
         check(cancel)
         counts = np.asarray(measurement.data[index])
         density = None if given is None else (check_plane(plane(given, number), number) - low) / (high - low)
-        density, error, same = _with_error(used, counts, info, density, bars is not None, cancel)
+        density, with_error, same = _with_error(used, counts, info, density, bars is not None, cancel)
         own = own and same
-        if bars is not None and error is not None:
-            bars[index] = error * (high - low)
-        checked = _checked(microscope, counts, density, info, used.header.trust, error, _stop(cancel))
+        if bars is not None and with_error is not None:
+            bars[index] = with_error.error * (high - low)
+        checked = _checked(microscope, counts, density, info, used.header.trust, with_error, _stop(cancel))
         imagined[index], maps[index] = checked.imagined * (high - low), checked.chi_square_map
         planes.append(checked.figures)
         report(progress, number + 1, measurement.planes, "Checking")
     if not own:  # error bars for some planes of a stack would be read as error bars for all
-        bars, planes = None, [replace(figures, spread=None, relative_spread=None) for figures in planes]
+        bars, planes = None, [replace(figures, spread=None, relative_spread=None, distance=None) for figures in planes]
     trust = used.header.trust
     return Assessment(bars, imagined, maps, tuple(planes), None if trust is None else trust.level, own)
 
@@ -161,15 +163,15 @@ def _with_error(
     given: Image | None,
     bars: bool,
     cancel: CancelToken | None,
-) -> tuple[Image, Image | None, bool]:
-    """The image to judge, its error bar, and whether it is the set's own reconstruction (only that has error bars)."""
+) -> tuple[Image, WithError | None, bool]:
+    """The image to judge; the set's own with its error bar, None where that is another; whether it is the same."""
     if not bars:
         return decoded_plane(used, counts, info, cancel=cancel) if given is None else given, None, True
-    decoded, error = image_and_error_planes(used, counts, info, cancel=cancel)
+    decoded = image_and_error_planes(used, counts, info, cancel=cancel)
     if given is None:
-        return decoded, error, True
-    same = float(np.abs(given - decoded).max()) < SAME_IMAGE
-    return given, error if same else None, same
+        return decoded.image, decoded, True
+    same = float(np.abs(given - decoded.image).max()) < SAME_IMAGE
+    return given, decoded if same else None, same
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def _checked(
     density: Image,
     info: MeasurementInfo,
     trust: Trust | None,
-    error: Image | None,
+    decoded: WithError | None,
     stop: Callable[[int, int], None],
 ) -> _Checked:
     try:
@@ -202,19 +204,45 @@ def _checked(
             split = space.contrast_of(image, report=stop)
     except torch.OutOfMemoryError as failure:
         raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from failure
-    spread = None if error is None else float(error.mean())
+    noise = noise_of(info.acquisition)
     figures = PlaneAssessment(
         chi_square=found.chi_square,
         expected_error=found.standard_error,
         misfit=found.misfit,
-        limit=1.0 + STANDARD_ERRORS * found.standard_error if trust is None else trust.chi_square_limit,
+        limit=1.0 + STANDARD_ERRORS * found.standard_error if trust is None else misfit_limit(trust, noise),
         imagined_fraction=split.fraction,
-        spread=spread,
-        relative_spread=None if error is None else relative_spread(error, density),
-        spread_limit=None if trust is None or spread is None else trust.spread_limit,
+        spread=None,
+        relative_spread=None,
+        spread_limit=None,
         saturated=found.saturated,
     )
+    if trust is not None and decoded is not None:
+        figures = _judged(figures, trust, decoded, noise)
     return _Checked(split.imagined.cpu().numpy(), found.chi_square_map, figures)
+
+
+def misfit_limit(trust: Trust, noise: float) -> float:
+    """Misfit up to which an image is usual at a relative noise level; older sets know one for every light."""
+    return limit_at(trust.chi_square_limits or ((noise, trust.chi_square_limit),), noise)
+
+
+def spread_limit(trust: Trust, noise: float) -> float:
+    """Mean error bar over mean density up to which an image is usual, in the same way."""
+    return limit_at(trust.spread_limits or ((noise, trust.spread_limit),), noise)
+
+
+def _judged(figures: PlaneAssessment, trust: Trust, decoded: WithError, noise: float) -> PlaneAssessment:
+    """With the figures that error bars are judged by; ``noise`` is the relative noise level."""
+    is_small = decoded.image.size < LEAST_SIDE**2
+    known = None if is_small or trust.typical is None or not trust.typical.limits else trust.typical
+    return replace(
+        figures,
+        spread=float(decoded.error.mean()),
+        relative_spread=relative_spread(decoded.error, decoded.image),
+        spread_limit=spread_limit(trust, noise),
+        distance=None if known is None else distance(known, decoded.features, noise),
+        distance_limit=None if known is None else limit_at(known.limits, noise),
+    )
 
 
 def _stop(cancel: CancelToken | None) -> Callable[[int, int], None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from napari_dmu.engine.progress import CancelToken, check
 from napari_dmu.engine.tiles import Tile, plan, reach_of
 from napari_dmu.errors import DeviceError
+from napari_dmu.evaluation.typicality import FeatureMean
 from napari_dmu.microscope.measurement import MeasurementInfo
 from napari_dmu.reconstruction.inference import Decoded, decode
 from napari_dmu.zoo.pattern_set import PatternSet
@@ -77,7 +79,15 @@ def error_plane(
 
     The set must have an error head and its calibration (``header.trust``).
     """
-    return image_and_error_planes(instrument, counts, info, cancel=cancel)[1]
+    return image_and_error_planes(instrument, counts, info, cancel=cancel).error
+
+
+class WithError(NamedTuple):
+    """Fluorescence density of one plane and its error bar, (Y, X) each; mean of the decoder's features, (C,)."""
+
+    image: NDArray[np.float32]
+    error: NDArray[np.float32]
+    features: NDArray[np.float64]
 
 
 def image_and_error_planes(
@@ -86,17 +96,19 @@ def image_and_error_planes(
     info: MeasurementInfo,
     *,
     cancel: CancelToken | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Fluorescence density of one plane and its error bar, decoded once, (Y, X) each; see ``error_plane``."""
+) -> WithError:
+    """A plane decoded once, with all that its error bar is judged by; see ``error_plane``."""
     head, trust = instrument.error_head, instrument.header.trust
     assert head is not None
     assert trust is not None
     maps = np.empty((2, *info.field), dtype=np.float32)
+    features = FeatureMean(instrument.header.decoder.stride)
     above = {"extra": reach_of(head.shape.widths, head.shape.blocks), "levels": len(head.shape.widths)}
     for tile, decoded in _decoded_tiles(instrument, counts, info, cancel, error_factor=trust.factor, **above):
         assert decoded.scale is not None
         maps[(slice(None), *tile.keep)] = _part(torch.cat([decoded.image, decoded.scale], dim=1), tile)
-    return maps[0], maps[1]
+        features.add(decoded.features[0], *_kept(tile))
+    return WithError(maps[0], maps[1], features.value)
 
 
 def _decoded_tiles(
@@ -123,7 +135,12 @@ def _decoded_tiles(
 
 def _part(maps: Tensor, tile: Tile) -> NDArray[np.float32]:
     """The pixels of a decoded tile (1, C, Y', X') that count, as (C, Y, X)."""
+    return maps[(0, slice(None), *_kept(tile))].float().cpu().numpy()
+
+
+def _kept(tile: Tile) -> tuple[slice, slice]:
+    """(rows, columns) of a decoded tile that count, in specimen pixels from its corner."""
     rows, columns = (
         slice(keep.start - start, keep.stop - start) for keep, start in zip(tile.keep, tile.start, strict=True)
     )
-    return maps[0, :, rows, columns].float().cpu().numpy()
+    return rows, columns

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-# fits: the image explains the data. unusual: it does, but with wider error bars than images like the training images
-# have. misfit: it does not explain them. unknown: there is nothing to judge by.
+# fits: the image explains the data. unusual: it does, but the specimen is unlike the training images, or its error bars
+# are wider than theirs. misfit: it does not explain them. unknown: there is nothing to judge by.
 Verdict = Literal["fits", "unusual", "misfit", "unknown"]
 # With more of the samples lost, the rest says too little about the image.
 MOST_SATURATED = 0.5
@@ -33,6 +33,9 @@ class PlaneAssessment:
         Mean error bar over mean density, and up to which value that is usual; None without error bars.
     saturated
         Fraction of the samples that were left out because they are saturated.
+    distance, distance_limit
+        How far the measurement lies from those of the training images, see ``evaluation.typicality``, and up to which
+        value that is usual; None where that is not known, or the image is not the pattern set's own.
     """
 
     chi_square: float
@@ -44,6 +47,13 @@ class PlaneAssessment:
     relative_spread: float | None
     spread_limit: float | None
     saturated: float
+    distance: float | None = None
+    distance_limit: float | None = None
+
+    @property
+    def unlike(self) -> bool:
+        """Whether the measurement is unlike those of the training images: error bars say nothing of it."""
+        return self.distance is not None and self.distance_limit is not None and self.distance > self.distance_limit
 
     @property
     def verdict(self) -> Verdict:
@@ -52,9 +62,13 @@ class PlaneAssessment:
             return "unknown"
         if self.misfit > self.limit:
             return "misfit"
-        if None not in (self.relative_spread, self.spread_limit) and self.relative_spread > self.spread_limit:  # type: ignore[operator]
-            return "unusual"
-        return "fits"
+        return "unusual" if self.unlike or self._wide else "fits"
+
+    @property
+    def _wide(self) -> bool:
+        if self.relative_spread is None or self.spread_limit is None:
+            return False
+        return self.relative_spread > self.spread_limit
 
 
 def worst(planes: Sequence[PlaneAssessment]) -> Verdict:
@@ -80,7 +94,8 @@ def statements(planes: Sequence[PlaneAssessment], *, level: float | None, own: b
         parts.append("the pattern set is not calibrated, so its usual error is not known and there is no error bar")
     elif bars:
         spread = _mean([plane.spread for plane in planes])
-        parts.append(f"{100 * level:.0f} % error bar ±{spread:.2g} of full scale on average")
+        doubt = ", not to be relied on" if any(plane.unlike for plane in planes) else ""
+        parts.append(f"{100 * level:.0f} % error bar ±{spread:.2g} of full scale on average{doubt}")
     elif not own:
         parts.append("no error bar, because it is known for the learned reconstruction alone")
     imagined = _mean([plane.imagined_fraction for plane in planes])
@@ -101,13 +116,15 @@ def _judgement(planes: Sequence[PlaneAssessment], *, calibrated: bool) -> str:
     if not calibrated:
         words = "Fits the data within the noise" if verdict == "fits" else "Does not fit the data within the noise"
         return f"{words}{where} (χ² {misfit}, 1 expected)"
-    usual = figure(planes[0].limit)
+    usual = figure(concerned[0].limit)
     if verdict == "misfit":
         return (
             f"Does not fit the data{where} (χ² {misfit}, usual up to {usual}): the specimen is unlike the training "
             "images or the optics differ"
         )
     words = f"Fits the data{where} (χ² {misfit}, usual up to {usual})"
+    if any(plane.unlike for plane in concerned):
+        return f"{words}, but is unlike the specimens this set was trained on: its error bars do not hold here"
     if verdict == "unusual":
         return f"{words}, but with wider error bars than usual: the specimen is unlike the training images or too dim"
     return words

@@ -217,15 +217,16 @@ def usual_tolerance(examples: Sequence[Residuals]) -> float:
     return high
 
 
-def usual_limit(misfits: Sequence[float], *, quantile: float = 0.99) -> float:
-    """The misfit up to which an image counts as usual: a quantile of examples, never below 1.
+def usual_limit(figures: Sequence[float], *, quantile: float = 0.99, least: float = 1.0) -> float:
+    """The figure up to which an image counts as usual: a quantile of examples, never below ``least`` (1 is a misfit of
+    noise alone).
 
     With n examples the value of rank ⌈(n + 1)·quantile⌉ is taken, and the largest where there are too few: a new
     image of the same kind lies above it with a probability of 1 − quantile at most (split conformal prediction;
     V. Vovk, A. Gammerman, G. Shafer, Algorithmic Learning in a Random World, 2005).
     """
-    values = np.sort([value for value in misfits if math.isfinite(value)])
+    values = np.sort([value for value in figures if math.isfinite(value)])
     if values.size == 0:
         return math.inf
     rank = min(math.ceil((values.size + 1) * quantile), values.size)
-    return max(1.0, float(values[rank - 1]))
+    return max(least, float(values[rank - 1]))

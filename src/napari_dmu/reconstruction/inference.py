@@ -43,6 +43,12 @@ def equivalent_camera(acquisition: Acquisition) -> tuple[float, float]:
     return acquisition.photons * acquisition.quantum_efficiency / excess, read
 
 
+def noise_of(acquisition: Acquisition) -> float:
+    """Relative noise level with which a decoder is told of an acquisition, see ``refinement.noise_level``."""
+    light, read = (torch.tensor(value, dtype=torch.float64) for value in equivalent_camera(acquisition))
+    return float(noise_level(light, read, acquisition.background, acquisition.bin))
+
+
 @torch.inference_mode()
 def decode(
     decoder: Decoder,
@@ -58,9 +64,7 @@ def decode(
     """
     weights = decoder.lifting.linear.weight
     signal = counts_to_signal(counts.to(device=weights.device, dtype=weights.dtype), acquisition)
-    light, read = equivalent_camera(acquisition)
-    level = noise_level(weights.new_tensor(light), weights.new_tensor(read), acquisition.background, acquisition.bin)
-    levels = level.reshape(1, 1, 1, 1).expand(signal.shape[0], 1, 1, 1)
+    levels = weights.new_full((signal.shape[0], 1, 1, 1), noise_of(acquisition))
     image, lifted, features = decoder(signal, levels)
     scale = None if error_head is None else factor * error_head(image, features, levels)
     return Decoded(image, lifted, features, scale)

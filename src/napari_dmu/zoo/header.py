@@ -52,6 +52,22 @@ class Provenance(BaseModel):
     curve: list[tuple[int, float]] = Field(description="step, validation PSNR in dB")
 
 
+class Typical(BaseModel):
+    """What the decoder's features look like for specimens like the training images; see ``evaluation.typicality``.
+
+    A noise level is that of ``reconstruction.refinement.noise_level``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    whitening: list[list[float]] = Field(description="(components, channels): mean features to components")
+    usual: list[list[float]] = Field(description="(components, 3): their mean; times 1, noise level, its square")
+    known: list[list[float]] = Field(description="(crops, components): crops of training images, less the mean")
+    limits: tuple[tuple[float, float], ...] = Field(
+        default=(), description="noise level, distance to the nearest crop up to which a measurement is usual"
+    )
+
+
 class Trust(BaseModel):
     """What tells a reconstruction to be relied on from one that is not; measured on validation images, exact noise.
 
@@ -68,7 +84,12 @@ class Trust(BaseModel):
     tolerance: float = Field(ge=0, description="misfit of the signal beyond noise, over the signal's root mean square")
     chi_square: dict[str, float] = Field(description="mean reduced chi-square by source, noise alone in the divisor")
     chi_square_limit: float = Field(gt=0, description="misfit (tolerance counted in) up to which an image is usual")
+    chi_square_limits: tuple[tuple[float, float], ...] = Field(
+        default=(), description="noise level, the same limit there; empty in older sets, which know one for every light"
+    )
     spread_limit: float = Field(gt=0, description="mean error bar over mean density up to which an image is usual")
+    spread_limits: tuple[tuple[float, float], ...] = Field(default=(), description="noise level, the same limit there")
+    typical: Typical | None = Field(default=None, repr=False, description="None in older sets")
 
 
 class SetHeader(BaseModel):

@@ -145,6 +145,20 @@ def write_set(
     return read_set(path)
 
 
+def write_header(path: Path, out: Path, header: SetHeader) -> PatternSet:
+    """Write the pattern set of ``path`` to ``out`` with another header; the tensors stay bit by bit as they are."""
+    from safetensors.torch import load, save
+
+    from napari_dmu.files.atomic import atomic_path
+
+    tensors = load(path.read_bytes())
+    complete = header.model_copy(update={"schema_version": SCHEMA_VERSION, "tensors_sha256": _tensors_hash(tensors)})
+    data = save(tensors, metadata={"napari_dmu": complete.model_dump_json()})
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(data)
+    return read_set(out)
+
+
 def read_set(path: Path) -> PatternSet:
     """Read a pattern set and check its checksum.
 

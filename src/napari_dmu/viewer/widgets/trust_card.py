@@ -20,6 +20,7 @@ SIGNS: dict[Verdict, tuple[str, str]] = {
 _TIP = (
     "χ²: the reconstruction, measured again, against the data, in units of the expected noise; 1 is noise alone.\n"
     "Error bar: so far from the truth, in nine of ten pixels of images like those the pattern set was trained on.\n"
+    "Unlike the specimens: to the decoder it looks like no training image, and error bars hold for such images alone.\n"
     "Imagined: what the data do not determine; the decoder has put it there because specimens usually look so."
 )
 
