@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from napari_dmu.engine.verbs import reconstruct, simulate
+from napari_dmu.microscope.detector import sample_counts
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
+from napari_dmu.reconstruction.inference import decode
 from napari_dmu.zoo import registry
 from napari_dmu.zoo.header import SUFFIX, read_header
 from napari_dmu.zoo.pattern_set import PatternSet, read_set
@@ -21,6 +23,15 @@ from napari_dmu.zoo.pattern_set import PatternSet, read_set
 REQUIRED = [16, 64, 256]
 SHIPPED = sorted(registry.SHIPPED.glob(f"*{SUFFIX}"))
 LIMIT = 40 * 1024**2
+
+
+def stress(side: int = 256) -> dict[str, NDArray[np.float32]]:
+    """Scenes that no specimen resembles: saturated areas and edges of several sizes."""
+    y, x = np.mgrid[:side, :side]
+    scenes = {f"chequers of {size}": (y // size + x // size) % 2 for size in (8, 16, 64)}
+    scenes |= {f"stripes of {size}": x // size % 2 for size in (8, 32)}
+    scenes |= {"all on": np.ones_like(x), "disc": (y - side // 2) ** 2 + (x - side // 2) ** 2 < (side // 3) ** 2}
+    return {name: scene.astype(np.float32) for name, scene in scenes.items()}
 
 
 def nuclei(ratio: int) -> PatternSet:
@@ -94,3 +105,17 @@ def test_learned_patterns_beat_bicubic_of_a_plain_camera_by_2_db(ratio: int, sha
         ours.append(psnr((image - low) / (high - low), density))
         plain.append(psnr(bicubic_of_a_plain_camera(density, instrument), density))
     assert np.mean(ours) >= np.mean(plain) + 2.0, (ours, plain)
+
+
+@pytest.mark.parametrize("bright", [1.0, 4.0])
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name.removesuffix(SUFFIX))
+def test_no_scene_is_blown_up(path: Path, bright: float) -> None:
+    # A decoder without a limit once answered a chequerboard with values in the tens of thousands.
+    made = read_set(path)
+    microscope = made.microscope()
+    for name, scene in stress().items():
+        signal = microscope.forward(torch.from_numpy(bright * scene)).numpy()
+        counts = sample_counts(signal, made.acquisition, seed=0, index=0).astype(np.float32)
+        with torch.inference_mode():
+            decoded = decode(made.decoder, torch.from_numpy(counts)[None], made.acquisition)
+        assert float((decoded.image - decoded.lifted).abs().max()) < 1.5 * bright, name
