@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,11 @@ DOMAINS = [
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.stem.startswith("structures")], ids=lambda p: p.stem)
 def test_structures_are_measured_and_decoded_as_nuclei_are(path: Path) -> None:
     mine, theirs = read_recipe(path), read_recipe(path.with_name(path.name.replace("structures", "nuclei")))
-    for part in ("family", "start", "acquisition", "decoder", "noise"):
+    for part in ("family", "start", "acquisition", "noise"):
         assert getattr(mine, part) == getattr(theirs, part), part
-    assert mine.content.model_copy(update={"steps": theirs.content.steps}) == theirs.content
+    # Crops of structures are so varied that their sets blow nothing up without a limit and drawn scenes.
+    assert mine.decoder == replace(theirs.decoder, limited=False)
+    assert mine.content == theirs.content.model_copy(update={"steps": mine.content.steps, "scenes": 0.0})
     assert mine.head is None
 
 
