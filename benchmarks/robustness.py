@@ -28,14 +28,15 @@ import torch
 from baselines import bicubic
 from common import domains, groups, pattern_sets, table, write_between
 
-from napari_dmu.engine.assessment import misfit_limit, spread_limit
+from napari_dmu.engine.assessment import judged, misfit_limit
+from napari_dmu.engine.decoding import WithError
+from napari_dmu.engine.verdict import PlaneAssessment
 from napari_dmu.evaluation import image_quality
-from napari_dmu.evaluation.consistency import residuals
-from napari_dmu.evaluation.typicality import LEAST_SIDE, FeatureMean, distance, limit_at
+from napari_dmu.evaluation.consistency import Consistency, consistency
+from napari_dmu.evaluation.typicality import FeatureMean
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.detector import sample_counts
 from napari_dmu.microscope.forward import Microscope
-from napari_dmu.reconstruction.error_bar import relative_spread
 from napari_dmu.reconstruction.inference import Decoded, decode, noise_of
 from napari_dmu.training.data import Example
 from napari_dmu.training.validation import crop
@@ -106,22 +107,32 @@ def one(instrument: PatternSet, microscope: Microscope, example: Example, index:
     if trust is not None and found.scale is not None:
         figures["covered"] = float(np.mean(np.abs(image - example.specimen) <= crop(found.scale, shape)))
         again = instrument.microscope(microscope.patterns.device).forward(torch.from_numpy(image).to(specimen))
-        fit = residuals(counts, again.cpu().numpy(), known).chi_square(trust.tolerance)
-        figures["misfit"] = fit / misfit_limit(trust, noise_of(known))
-        unusual = _is_unusual(trust, found, shape, instrument.header.decoder.stride, noise_of(known))
-        figures["flagged"] = float(figures["misfit"] > 1 or unusual)
+        fit = consistency(counts, again.cpu().numpy(), known, tolerance=trust.tolerance)
+        seen = _verdict_on(trust, fit, found, shape, instrument.header.decoder.stride, noise_of(known))
+        figures["misfit"] = fit.misfit / seen.limit
+        figures["flagged"] = float(seen.verdict in ("misfit", "unusual"))
     return figures
 
 
-def _is_unusual(trust: Trust, found: Decoded, shape: tuple[int, ...], stride: int, noise: float) -> bool:
-    """Whether the error bars are wide or the measurement is unlike those of the training images."""
-    if relative_spread(crop(found.scale, shape), crop(found.image, shape)) > spread_limit(trust, noise):
-        return True
-    if trust.typical is None or np.prod(shape) < LEAST_SIDE**2:
-        return False
+def _verdict_on(
+    trust: Trust, fit: Consistency, found: Decoded, shape: tuple[int, ...], stride: int, noise: float
+) -> PlaneAssessment:
+    """What the user would be told of the plane; the imagined part plays no role in that and is left out."""
     features = FeatureMean(stride)
     features.add(found.features[0], *(slice(0, side) for side in shape))
-    return distance(trust.typical, features.value, noise) > limit_at(trust.typical.limits, noise)
+    figures = PlaneAssessment(
+        chi_square=fit.chi_square,
+        expected_error=fit.standard_error,
+        misfit=fit.misfit,
+        limit=misfit_limit(trust, noise),
+        imagined_fraction=0.0,
+        spread=None,
+        relative_spread=None,
+        spread_limit=None,
+        saturated=fit.saturated,
+    )
+    with_error = WithError(crop(found.image, shape), crop(found.scale, shape), features.value)
+    return judged(figures, trust, with_error, noise)
 
 
 def set_rows(

@@ -217,7 +217,7 @@ def _checked(
         saturated=found.saturated,
     )
     if trust is not None and decoded is not None:
-        figures = _judged(figures, trust, decoded, noise)
+        figures = judged(figures, trust, decoded, noise)
     return _Checked(split.imagined.cpu().numpy(), found.chi_square_map, figures)
 
 
@@ -231,7 +231,7 @@ def spread_limit(trust: Trust, noise: float) -> float:
     return limit_at(trust.spread_limits or ((noise, trust.spread_limit),), noise)
 
 
-def _judged(figures: PlaneAssessment, trust: Trust, decoded: WithError, noise: float) -> PlaneAssessment:
+def judged(figures: PlaneAssessment, trust: Trust, decoded: WithError, noise: float) -> PlaneAssessment:
     """With the figures that error bars are judged by; ``noise`` is the relative noise level."""
     is_small = decoded.image.size < LEAST_SIDE**2
     known = None if is_small or trust.typical is None or not trust.typical.limits else trust.typical

@@ -128,9 +128,7 @@ def write_set(
     whatever is measured on it holds for the file.
     """
     import torch
-    from safetensors.torch import save
 
-    from napari_dmu.files.atomic import atomic_path
     from napari_dmu.zoo.weights import packed
 
     tensors = {"patterns": torch.from_numpy(np.ascontiguousarray(patterns, dtype=np.uint8))}
@@ -138,25 +136,27 @@ def write_set(
         if module is not None:
             for key, value in packed(module.state_dict()).items():
                 tensors[f"{prefix}.{key}"] = value
+    return _write(path, header, tensors)
+
+
+def write_header(path: Path, out: Path, header: SetHeader) -> PatternSet:
+    """Write the pattern set of ``path`` to ``out`` with another header; the tensors stay bit by bit as they are."""
+    from safetensors.torch import load
+
+    return _write(out, header, load(path.read_bytes()))
+
+
+def _write(path: Path, header: SetHeader, tensors: dict[str, torch.Tensor]) -> PatternSet:
+    """Write header and tensors as stored, whole or not at all, and read them back."""
+    from safetensors.torch import save
+
+    from napari_dmu.files.atomic import atomic_path
+
     complete = header.model_copy(update={"schema_version": SCHEMA_VERSION, "tensors_sha256": _tensors_hash(tensors)})
     data = save(tensors, metadata={"napari_dmu": complete.model_dump_json()})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return read_set(path)
-
-
-def write_header(path: Path, out: Path, header: SetHeader) -> PatternSet:
-    """Write the pattern set of ``path`` to ``out`` with another header; the tensors stay bit by bit as they are."""
-    from safetensors.torch import load, save
-
-    from napari_dmu.files.atomic import atomic_path
-
-    tensors = load(path.read_bytes())
-    complete = header.model_copy(update={"schema_version": SCHEMA_VERSION, "tensors_sha256": _tensors_hash(tensors)})
-    data = save(tensors, metadata={"napari_dmu": complete.model_dump_json()})
-    with atomic_path(out) as temporary:
-        temporary.write_bytes(data)
-    return read_set(out)
 
 
 def read_set(path: Path) -> PatternSet:
