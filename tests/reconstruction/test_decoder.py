@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -49,6 +52,21 @@ def test_a_new_decoder_is_its_lifting() -> None:
     with torch.no_grad():
         image, lifted, _ = made(torch.rand(1, 2, 6, 6), torch.zeros(1, 1, 1, 1))
     assert torch.equal(image, lifted)
+
+
+def test_a_coarse_lifting_is_enlarged_to_the_specimen_without_steps() -> None:
+    made = decoder(8, 8, 2, replace(SMALL, lifting_stride=4))
+    signal = torch.rand(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        coarse, lifted = made.lifting(signal / made.scale), made.lift(signal)
+        image = made(signal, torch.zeros(1, 1, 1, 1))[0]
+    assert coarse.shape == (1, 1, 6, 6)
+    assert image.shape == lifted.shape == (1, 1, 24, 24)
+    # Straight lines between the centres of coarse pixels, along the rows and then along the columns.
+    centres, places = 4 * np.arange(6) + 1.5, np.arange(24)
+    rows = np.stack([np.interp(places, centres, column) for column in coarse[0, 0].numpy().T], axis=1)
+    expected = np.stack([np.interp(places, centres, row) for row in rows])
+    np.testing.assert_allclose(lifted[0, 0].numpy(), expected, atol=1e-5)
 
 
 def test_the_noise_level_matters_to_the_image_and_not_to_the_lifting() -> None:

@@ -43,14 +43,16 @@ def rows_of(signal: Array, cell: int) -> Array:
     return np.array(rows)
 
 
-@pytest.mark.parametrize(("bin", "period", "exposures"), [(2, 2, 3), (4, 4, 2), (2, 4, 2)])
-def test_the_closed_form_is_the_least_squares_solution(bin: int, period: int, exposures: int) -> None:
+@pytest.mark.parametrize(
+    ("bin", "period", "exposures", "stride"), [(2, 2, 3, 1), (4, 4, 2, 1), (2, 4, 2, 1), (4, 4, 2, 2)]
+)
+def test_the_closed_form_is_the_least_squares_solution(bin: int, period: int, exposures: int, stride: int) -> None:
     acquisition = Acquisition(bin=bin, period=period, exposures=exposures)
     patterns = torch.from_numpy(random_patterns(exposures, period, seed=2)).double()
     images = specimens(40, 6 * period, sigma=1.0, seed=3)
     signal = Microscope(patterns, acquisition).forward(images)
     signal = signal + 0.05 * torch.randn(signal.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    lifting = Lifting(exposures, bin, period).double()
+    lifting = Lifting(exposures, bin, period, stride=stride).double()
     statistics = LiftingStatistics(lifting)
     for part in range(4):
         statistics.add(signal[10 * part : 10 * part + 10], images[10 * part : 10 * part + 10, None])
@@ -58,12 +60,14 @@ def test_the_closed_form_is_the_least_squares_solution(bin: int, period: int, ex
 
     cell = period // bin
     table = np.concatenate([rows_of(s, cell) for s in signal.numpy()])
-    blocks = images.numpy().reshape(40, 6, period, 6, period).transpose(0, 1, 3, 2, 4).reshape(-1, period**2)
+    side = period // stride
+    means = images.numpy().reshape(40, 6 * side, stride, 6 * side, stride).mean((2, 4))
+    blocks = means.reshape(40, 6, side, 6, side).transpose(0, 1, 3, 2, 4).reshape(-1, side**2)
     oracle = np.linalg.lstsq(table, blocks, rcond=None)[0]
     fresh = specimens(1, 6 * period, sigma=1.0, seed=9)
     measured = Microscope(patterns, acquisition).forward(fresh)
-    expected = (rows_of(measured[0].numpy(), cell) @ oracle).reshape(6, 6, period, period)
-    expected = expected.transpose(0, 2, 1, 3).reshape(6 * period, 6 * period)
+    expected = (rows_of(measured[0].numpy(), cell) @ oracle).reshape(6, 6, side, side)
+    expected = expected.transpose(0, 2, 1, 3).reshape(6 * side, 6 * side)
     with torch.no_grad():
         found = lifting(measured)[0, 0].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6)

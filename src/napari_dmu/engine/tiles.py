@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from napari_dmu.microscope.acquisition import Acquisition
-from napari_dmu.reconstruction.shapes import DecoderShape
+from napari_dmu.reconstruction.shapes import DecoderShape, whole_step
 
 # Side of a tile's own area in specimen pixels; with its margin a tile takes about 1 GB on the way.
 TILE = 2048
@@ -63,7 +63,7 @@ def plan(
     what the whole field would. ``extra`` and ``levels`` are the reach (grid pixels) and the levels of a network on
     top of the decoder's features.
     """
-    step = math.lcm(acquisition.period, shape.stride * 2 ** (max(len(shape.widths), levels) - 1))
+    step = whole_step(acquisition.period, shape, levels=levels)
     halo = math.ceil(margin(acquisition, shape, extra=extra) / step) * step
     core = max(step, side // step * step)
     return tuple(

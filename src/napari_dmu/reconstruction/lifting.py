@@ -51,6 +51,7 @@ class Lifting(nn.Module):
     def __init__(self, exposures: int, bin: int, period: int, *, channels: int = 1, stride: int = 1) -> None:
         super().__init__()
         self.cell = period // bin
+        self.stride = stride
         self.side = period // stride
         inputs = 9 * exposures * self.cell**2
         self.linear = nn.Conv2d(inputs, channels * self.side**2, 1)
@@ -81,7 +82,11 @@ class LiftingStatistics:
 
     @torch.no_grad()
     def add(self, signal: Tensor, specimen: Tensor) -> None:
-        """Add examples: signal (N, T, y, x) with noise, specimen (N, 1, Y, X) in whole period cells."""
+        """Add examples: signal (N, T, y, x) with noise, specimen (N, 1, Y, X) in whole period cells.
+
+        Where the lifting is coarser than the specimen, its pixels stand for their mean.
+        """
+        specimen = functional.avg_pool2d(specimen, self.lifting.stride)
         samples = neighbourhoods(to_cells(signal, self.lifting.cell))
         targets = functional.pixel_unshuffle(specimen, self.lifting.side)
         rows = samples.permute(0, 2, 3, 1).reshape(-1, samples.shape[1])

@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.shape = shape
         self.scale = float(bin**2)
-        self.lifting = Lifting(exposures, bin, period)
+        self.lifting = Lifting(exposures, bin, period, stride=shape.lifting_stride)
         self.features = Lifting(exposures, bin, period, channels=shape.lifted, stride=shape.stride)
         self.enter = nn.Conv2d(shape.stride**2 + shape.lifted + 1, shape.widths[0], 3, padding=1)
         self.body = UShape(shape.widths, shape.blocks, limited=shape.limited)
@@ -107,7 +107,9 @@ class Decoder(nn.Module):
     def lift(self, signal: Tensor) -> Tensor:
         """The lifted image alone: signal (N, T, y, x), 0 … d² → (N, 1, Y, X) in whole period cells."""
         lifted: Tensor = self.lifting(signal / self.scale)
-        return lifted
+        if self.shape.lifting_stride == 1:
+            return lifted
+        return functional.interpolate(lifted, scale_factor=self.shape.lifting_stride, mode="bilinear")
 
     def forward(self, signal: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Reconstruct.

@@ -125,9 +125,11 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        period, stride = self.acquisition.period, self.decoder.stride
-        if period % stride:
-            raise ValueError(f"the period ({period}) must be a multiple of the decoder's stride ({stride})")
+        period = self.acquisition.period
+        for entry in ("stride", "lifting_stride"):
+            stride = getattr(self.decoder, entry)
+            if stride < 1 or period % stride:
+                raise ValueError(f"the period ({period}) must be a multiple of the decoder's {entry} ({stride})")
         for stage in (self.content, self.head, self.task):
             if stage is not None and stage.crop % period:
                 raise ValueError(f"the crop ({stage.crop}) must be a multiple of the pattern period ({period})")
