@@ -1,4 +1,4 @@
-"""Drawn scenes among the crops: what they look like, and how many there are."""
+"""Drawn scenes among the crops, and where crops end: what they look like, and how many there are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_dmu.training.augment import drawn_scenes, with_scenes
+from napari_dmu.training.augment import drawn_scenes, ended_anywhere, with_scenes
 
 
 def _seed(value: int) -> torch.Generator:
@@ -44,3 +44,14 @@ def test_without_scenes_no_chance_is_spent() -> None:
     before = generator.get_state()
     assert with_scenes(specimen, 0.0, generator) is specimen
     assert torch.equal(generator.get_state(), before)
+
+
+def test_fields_end_anywhere_within_a_step_below_and_to_the_right() -> None:
+    images, generator = torch.rand(2, 3, 40, 48, generator=_seed(1)), _seed(0)
+    shapes = set()
+    for _ in range(400):
+        cut = ended_anywhere(images, 4, generator)
+        assert torch.equal(cut, images[..., : cut.shape[-2], : cut.shape[-1]])
+        shapes.add(tuple(cut.shape[-2:]))
+    assert shapes == {(rows, columns) for rows in range(37, 41) for columns in range(45, 49)}
+    assert all(ended_anywhere(images, 1, generator).shape == images.shape for _ in range(20))

@@ -84,11 +84,22 @@ def empty_fields(batch: int, side: int, generator: torch.Generator) -> Tensor:
     level, down, across, bow, y0, x0, noise = torch.rand(7, batch, 1, 1, 1, generator=generator)
     place = torch.linspace(-1, 1, side)
     rows, columns = place[:, None], place
-    field: Tensor = 0.1 + 0.7 * level + 0.25 * (2 * down - 1) * rows + 0.25 * (2 * across - 1) * columns
+    field: Tensor = 0.1 + 0.7 * level + 0.4 * (2 * down - 1) * rows + 0.4 * (2 * across - 1) * columns
     distance = (rows - 3 * (2 * y0 - 1)) ** 2 + (columns - 3 * (2 * x0 - 1)) ** 2
-    field = field + 0.03 * (2 * bow - 1) * (distance - distance.mean(dim=(-2, -1), keepdim=True))
+    field = field + 0.06 * (2 * bow - 1) * (distance - distance.mean(dim=(-2, -1), keepdim=True))
     field = field + 0.2 * noise * torch.randn(batch, 1, side, side, generator=generator)
     return field.clamp(0, 1)
+
+
+def ended_anywhere(images: Tensor, step: int, generator: torch.Generator) -> Tensor:
+    """Cut (N, C, Y, X) below and to the right by up to ``step`` − 1 pixels, each in every second step.
+
+    Crops are whole pattern periods and whole steps of the networks' coarsest grid, fields are not: what is put in for
+    the rest must have been seen, or cells are invented in that corner.
+    """
+    cuts, moves = torch.randint(0, step, (2,), generator=generator), torch.rand(2, generator=generator) < 0.5
+    rows, columns = (size - int(cut) * int(m) for size, cut, m in zip(images.shape[-2:], cuts, moves, strict=True))
+    return images[..., :rows, :columns]
 
 
 def with_scenes(specimen: Tensor, share: float, generator: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ from napari_dmu.microscope.optics import gaussian_kernel
 C1, C2 = 0.01**2, 0.03**2
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=512)
 def _band(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Matrix (size − 10, size) that smooths an axis with 11 taps of a Gaussian of σ = 1.5, full overlap only."""
     profile = gaussian_kernel(1.5, truncate=5 / 1.5)

@@ -15,8 +15,9 @@ from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.lifting import LiftingStatistics
 from napari_dmu.reconstruction.refinement import Decoder, noise_level
+from napari_dmu.reconstruction.shapes import whole_step
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
-from napari_dmu.training.augment import cell_crops, with_scenes
+from napari_dmu.training.augment import cell_crops, ended_anywhere, with_scenes
 from napari_dmu.training.data import CropSampler, jitter
 from napari_dmu.training.losses import content_loss
 from napari_dmu.training.precision import autocast
@@ -160,10 +161,12 @@ def content_step(
     """One draw of stage 1: the loss, with gradients to patterns and decoder."""
     specimen = jitter(sampler.draw(stage.batch, stage.crop, draw.generator)[:, :1], draw.generator)
     specimen = with_scenes(specimen, stage.scenes, draw.generator)
+    specimen = ended_anywhere(specimen, whole_step(draw.acquisition.period, decoder.shape), draw.generator)
     signal, level = draw.signal(specimen, draw.microscope(patterns()))
     with autocast(specimen.device):
         image, lifted, _features = decoder(signal, level)
-    return content_loss(image.float(), lifted.float(), specimen, ssim=stage.ssim, lifting=stage.lifting, rms=stage.rms)
+    image, lifted = within(image, specimen), within(lifted, specimen)
+    return content_loss(image, lifted, specimen, ssim=stage.ssim, lifting=stage.lifting, rms=stage.rms)
 
 
 def head_step(
@@ -175,7 +178,7 @@ def head_step(
     stage: HeadStage,
 ) -> Tensor:
     """One draw of stage 2: the loss, with gradients to the head alone."""
-    specimen, target = cell_crops(sampler, stage.batch, stage.crop, stage, draw.generator)
+    specimen, target = cells_to_learn(draw, decoder, head, sampler, stage.batch, stage.crop, stage)
     with torch.no_grad():
         # Outside of autocast: in half precision the signal's rounding would be above its noise.
         signal, level = draw.signal(specimen, microscope)
@@ -183,4 +186,19 @@ def head_step(
             image, _lifted, features = decoder(signal, level)
     with autocast(specimen.device):
         prediction = head(image, features)
-    return head_loss(prediction.float(), target)
+    return head_loss(within(prediction, target), target)
+
+
+def cells_to_learn(
+    draw: Draw, decoder: Decoder, head: SegmentationHead, sampler: CropSampler, batch: int, side: int, stage: HeadStage
+) -> tuple[Tensor, Tensor]:
+    """Crops and targets as ``cell_crops`` draws them, ended anywhere as fields do."""
+    crops = torch.cat(cell_crops(sampler, batch, side, stage, draw.generator), dim=1)
+    step = whole_step(draw.acquisition.period, decoder.shape, levels=len(head.shape.widths))
+    crops = ended_anywhere(crops, step, draw.generator)
+    return crops[:, :1], crops[:, 1:]
+
+
+def within(image: Tensor, field: Tensor) -> Tensor:
+    """What a network made of whole periods, cut to the rows and columns of ``field``, in full precision."""
+    return image[..., : field.shape[-2], : field.shape[-1]].float()

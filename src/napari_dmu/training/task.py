@@ -18,7 +18,6 @@ from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
 from napari_dmu.segmentation.settings import InstanceSettings
-from napari_dmu.training.augment import cell_crops
 from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import CropSampler
 from napari_dmu.training.losses import content_loss
@@ -26,7 +25,15 @@ from napari_dmu.training.optimiser import DecoderOptimiser
 from napari_dmu.training.precision import autocast
 from napari_dmu.training.recipe import HeadStage, TaskStage
 from napari_dmu.training.session import CHECKPOINT_SECONDS, Session
-from napari_dmu.training.stages import Average, BinaryPatterns, Draw, SpikeGuard, one_cycle
+from napari_dmu.training.stages import (
+    Average,
+    BinaryPatterns,
+    Draw,
+    SpikeGuard,
+    cells_to_learn,
+    one_cycle,
+    within,
+)
 from napari_dmu.training.validation import score
 
 log = logging.getLogger(__name__)
@@ -101,16 +108,21 @@ def task_step(chain: Chain, sampler: CropSampler, draw: Draw, stage: TaskStage, 
     """One draw of stage 3: cells' loss + ``stage.content`` · reconstruction loss, with gradients to everything."""
     recipe, head_stage = session.recipe, session.recipe.head
     assert isinstance(head_stage, HeadStage)
-    specimen, target = cell_crops(sampler, stage.batch, stage.crop, head_stage, draw.generator)
+    specimen, target = cells_to_learn(draw, chain.decoder, chain.head, sampler, stage.batch, stage.crop, head_stage)
     signal, level = draw.signal(specimen, draw.microscope(chain.patterns()))
     with autocast(specimen.device):
         image, lifted, features = chain.decoder(signal, level)
         prediction = chain.head(image, features)
-    loss = head_loss(prediction.float(), target)
+    loss = head_loss(within(prediction, target), target)
     if stage.content and not stage.direct:
         like = recipe.content
         loss = loss + stage.content * content_loss(
-            image.float(), lifted.float(), specimen, ssim=like.ssim, lifting=like.lifting, rms=like.rms
+            within(image, specimen),
+            within(lifted, specimen),
+            specimen,
+            ssim=like.ssim,
+            lifting=like.lifting,
+            rms=like.rms,
         )
     return loss
 
