@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu._version import __version__
+from napari_dmu.engine.arguments import geometry_of, given, settings_of
 from napari_dmu.engine.comparison import Comparison, compare_planes
 from napari_dmu.engine.device import resolve_device
 from napari_dmu.engine.measured import each_plane, in_specimen_units, instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, stack_range
 from napari_dmu.errors import SettingsError
-from napari_dmu.microscope.acquisition import Acquisition
-from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.measurement import (
     ArrayLike,
     Measurement,
@@ -24,7 +23,6 @@ from napari_dmu.microscope.measurement import (
     check_plane,
     normalise,
 )
-from napari_dmu.microscope.presets import apply_preset
 from napari_dmu.zoo.registry import load_set
 
 if TYPE_CHECKING:
@@ -97,7 +95,7 @@ def simulate(
 
     stack = as_stack(specimen)
     light = {"photons": photons, "read_noise": read_noise, "background": background}
-    settings = _settings(instrument.acquisition, detector, {**(acquisition or {}), **_given(light)})
+    settings = settings_of(instrument.acquisition, detector, {**(acquisition or {}), **given(light)})
     if seed < 0:
         raise SettingsError(f"The seed is {seed}: choose 0 or a positive whole number.")
     where = resolve_device(device)
@@ -125,7 +123,7 @@ def simulate(
         dtype=str(stack.dtype),
         saturated=saturated_fraction(counts, settings),
         version=__version__,
-        **_geometry(stack.ndim, axes, scale, translate, units),
+        **geometry_of(stack.ndim, axes, scale, translate, units),
     )
     return Measurement(counts, info)
 
@@ -295,39 +293,3 @@ def assess(
     from napari_dmu.engine.assessment import assess_planes
 
     return assess_planes(measurement, image, instrument=instrument, device=device, progress=progress, cancel=cancel)
-
-
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _settings(own: Acquisition, detector: str | None, changes: Mapping[str, Any]) -> Acquisition:
-    """The set's acquisition with another detector and other settings, and with the gain in use written down, so
-    that the counts keep their meaning whatever chose it."""
-    fixed = sorted({"bin", "exposures", "period"} & set(changes))
-    if fixed:
-        raise SettingsError(f"The {fixed[0]} belongs to the patterns: choose another pattern set to change it.")
-    settings = own if detector is None else apply_preset(own, detector)
-    settings = checked_update(settings, changes)
-    return checked_update(settings, {"gain": settings.electrons_per_count})
-
-
-def _geometry(
-    ndim: int,
-    axes: Sequence[str] | None,
-    scale: Sequence[float] | None,
-    translate: Sequence[float] | None,
-    units: Sequence[str] | None,
-) -> dict[str, Any]:
-    """One entry an axis, with plain pixels for what is not given."""
-    names = tuple(axes) if axes is not None else (*(f"axis {i}" for i in range(ndim - 2)), "y", "x")
-    geometry: dict[str, Any] = {
-        "axes": names,
-        "scale": tuple(float(v) for v in scale) if scale is not None else (1.0,) * ndim,
-        "translate": tuple(float(v) for v in translate) if translate is not None else (0.0,) * ndim,
-        "units": tuple(str(v) for v in units) if units is not None else ("pixel",) * ndim,
-    }
-    for key, value in geometry.items():
-        if len(value) != ndim:
-            raise SettingsError(f"The {key} has {len(value)} entries, the specimen {ndim} axes: give one an axis.")
-    return geometry
