@@ -1,6 +1,6 @@
 """Give pattern sets calibrated error bars, from the images that their own model cards name.
 
-    python tools/add_error_bars.py SET [SET ...] --data DIR [-o DIR] [--steps 800] [--device cpu] [--json FILE]
+    python tools/add_error_bars.py SET [SET ...] --data DIR [-o DIR] [--steps 3000] [--device cpu] [--json FILE]
     python tools/add_error_bars.py SET [SET ...] --data DIR --calibrate-only [-o DIR]
 
 SET is a file or a folder of files. Each is replaced in place (whole or not at all), or written to the folder of -o.

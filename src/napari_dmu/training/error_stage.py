@@ -43,8 +43,8 @@ def add_error_bars(
 ) -> PatternSet:
     """Train an error head for a set, calibrate it, and write the set with both to ``out``.
 
-    Patterns, decoder and segmenter stay as they are; a previous error head is replaced. Takes a minute or two on one
-    core, so there is no checkpoint.
+    Patterns, decoder and segmenter stay as they are; a previous error head is replaced. Takes two or three minutes on
+    one core, so there is no checkpoint.
 
     Parameters
     ----------

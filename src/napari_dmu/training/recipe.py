@@ -91,7 +91,7 @@ class TaskStage(_Part):
 class ErrorStage(_Part):
     """Last stage: error bars on the frozen decoder, in the acquisition's own optics; most examples in another light."""
 
-    steps: int = Field(default=800, ge=1)
+    steps: int = Field(default=3000, ge=1)
     batch: int = Field(default=8, ge=1)
     crop: int = Field(default=128, ge=1, description="side in specimen pixels, rounded up to whole periods")
     learning_rate: float = Field(default=3e-3, gt=0)
