@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +56,11 @@ def test_fields_end_anywhere_within_a_step_below_and_to_the_right() -> None:
         shapes.add(tuple(cut.shape[-2:]))
     assert shapes == {(rows, columns) for rows in range(37, 41) for columns in range(45, 49)}
     assert all(ended_anywhere(images, 1, generator).shape == images.shape for _ in range(20))
+
+
+@pytest.mark.parametrize(("side", "least"), [(16, 16), (24, 24), (40, 24), (64, 33)])
+def test_enough_of_a_small_crop_is_left(side: int, least: int) -> None:
+    images, generator = torch.zeros(1, 1, side, side), _seed(0)
+    sides = {size for _ in range(300) for size in ended_anywhere(images, 32, generator).shape[-2:]}
+    assert min(sides) == least
+    assert max(sides) == side

@@ -16,6 +16,9 @@ from napari_dmu.segmentation.instances import DEEP
 from napari_dmu.training.data import DEPTH, CropSampler
 from napari_dmu.training.recipe import HeadStage
 
+# Structural similarity needs 11 pixels.
+LEAST_SIDE = 24
+
 
 def cell_crops(
     sampler: CropSampler, batch: int, side: int, stage: HeadStage, generator: torch.Generator
@@ -95,9 +98,10 @@ def ended_anywhere(images: Tensor, step: int, generator: torch.Generator) -> Ten
     """Cut (N, C, Y, X) below and to the right by up to ``step`` − 1 pixels, each in every second step.
 
     Crops are whole pattern periods and whole steps of the networks' coarsest grid, fields are not: what is put in for
-    the rest must have been seen, or cells are invented in that corner.
+    the rest must have been seen, or cells are invented in that corner. At least ``LEAST_SIDE`` pixels are left.
     """
-    cuts, moves = torch.randint(0, step, (2,), generator=generator), torch.rand(2, generator=generator) < 0.5
+    room = min(step, max(1, min(images.shape[-2:]) - LEAST_SIDE + 1))
+    cuts, moves = torch.randint(0, room, (2,), generator=generator), torch.rand(2, generator=generator) < 0.5
     rows, columns = (size - int(cut) * int(m) for size, cut, m in zip(images.shape[-2:], cuts, moves, strict=True))
     return images[..., :rows, :columns]
 
