@@ -13,10 +13,7 @@ from support import assert_sentence, discs
 from napari_dmu.errors import Cancelled, SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.patterns import make_patterns, random_patterns
-from napari_dmu.reconstruction import linear_design
 from napari_dmu.reconstruction.linear_design import (
-    TIE,
-    Design,
     Method,
     coarse_pixel,
     design,
@@ -123,18 +120,6 @@ def test_design_from_images() -> None:
     assert best.shape == (4, 8, 8)
     # Images of several sizes do as well.
     assert designed_patterns(A, [crops[0], crops[1, :40]], steps=2).shape == (4, 8, 8)
-
-
-def test_of_equally_good_designs_the_one_with_the_least_light_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def found(*_: object) -> list[Design]:
-        lit = (30, 20, 10)  # mirrors on; the darkest is worse by more than a tie
-        errors = (1.0, 1 + 0.9 * TIE, 1 + 1.1 * TIE)
-        patterns = [(np.arange(256).reshape(4, 8, 8) < n).astype(np.uint8) for n in lit]
-        return [Design(p, e, 2.0) for p, e in zip(patterns, errors, strict=True)]
-
-    monkeypatch.setattr(linear_design, "_searched", found)
-    crops = torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert designed_patterns(A, crops, steps=1).sum() == 20
 
 
 def test_geometries_without_a_raster_are_designed_too() -> None:

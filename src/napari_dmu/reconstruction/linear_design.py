@@ -25,8 +25,6 @@ from napari_dmu.reconstruction.specimen_statistics import specimen_statistics
 
 Method = Literal["straight", "annealed", "dithered", "flips"]
 _BOTH: tuple[Method, ...] = ("annealed", "dithered")
-# Designs whose errors differ by less than this share (0.013 dB) are equally good: training moves mirrors by more.
-TIE = 0.003
 
 
 @dataclass
@@ -259,17 +257,14 @@ def design(
 def designed_patterns(
     acquisition: Acquisition, crops: Iterable[Tensor], *, seed: int = 0, steps: int = 150
 ) -> Patterns:
-    """Binary patterns to start learning from: (T, P, P) uint8; seconds to minutes.
+    """The best binary patterns that searches from several starts find: (T, P, P) uint8; seconds to a minute.
 
-    Of what searches from several starts find, within 0.3 % of the best error, the patterns that give the specimen the
-    least light. For the crops see `design`.
+    For the crops see `design`.
     """
     pixel = coarse_pixel(acquisition)
     reach = LinearEstimate.reach(acquisition, pixel=pixel)
     estimate = LinearEstimate(acquisition, specimen_statistics(crops, reach, pixel=pixel), pixel=pixel)
-    found = _searched(estimate, _begins(estimate, seed), steps)
-    limit = (1 + TIE) * min(design.error for design in found)
-    return min((d.patterns for d in found if d.error <= limit), key=lambda patterns: int(patterns.sum()))
+    return designed_on(estimate, seed=seed, steps=steps).patterns
 
 
 def designed_on(
@@ -285,24 +280,13 @@ def designed_on(
     A start that the geometry does not allow (a raster of two exposures, Walsh patterns of an odd period) is left out;
     what is returned is no worse by the closed form than any of the others.
     """
-    found = _searched(estimate, [*also, *_begins(estimate, seed)], steps, between)
-    return min(found, key=lambda design: design.error)
-
-
-def _begins(estimate: LinearEstimate, seed: int) -> list[Patterns]:
-    """Patterns to search from: the raster, the principal components and the Walsh patterns where there are any."""
-    begins = []
+    begins = list(also)
     starts: tuple[Start, ...] = ("raster", "components", "hadamard")
     for start in starts:
         with suppress(SettingsError):
             begins.append(start_patterns(start, estimate.acquisition, estimate, seed=seed))
-    return begins
-
-
-def _searched(
-    estimate: LinearEstimate, begins: Iterable[Patterns], steps: int, between: Callable[[], None] | None = None
-) -> list[Design]:
-    return [search(estimate, b, method=m, steps=steps, between=between) for b in begins for m in _BOTH]
+    found = [search(estimate, b, method=m, steps=steps, between=between) for b in begins for m in _BOTH]
+    return min(found, key=lambda design: design.error)
 
 
 def coarse_pixel(acquisition: Acquisition) -> int:
