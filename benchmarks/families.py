@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--output", type=Path, default=PROJECT / ".cache" / "families")
-    parser.add_argument("--ratios", type=_numbers, default=[256, 1024])
+    parser.add_argument("--ratios", type=_numbers, default=[64, 256, 1024])
     parser.add_argument("--seeds", type=_numbers, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--device", default="cpu")
