@@ -15,7 +15,7 @@ from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.detector import counts_to_signal
 from napari_dmu.reconstruction.error_bar import ErrorHead
 from napari_dmu.reconstruction.inference import decode
-from napari_dmu.reconstruction.refinement import Decoder, UShape, noise_level
+from napari_dmu.reconstruction.refinement import READABLE, Decoder, UShape, noise_level
 from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 
 SMALL = DecoderShape(stride=2, widths=(4, 6), blocks=(1, 1), lifted=2)
@@ -76,6 +76,19 @@ def test_the_noise_level_matters_to_the_image_and_not_to_the_lifting() -> None:
         quiet, loud = (made(signal, torch.full((1, 1, 1, 1), level)) for level in (-0.5, 0.5))
     assert (quiet[0] - loud[0]).abs().max() > 1e-3
     assert torch.equal(quiet[1], loud[1])
+
+
+def test_what_is_far_outside_any_specimen_does_not_grow_the_correction() -> None:
+    made, corrections = decoder(), []
+    signal = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    for density in (READABLE[1], 100.0):
+        with torch.no_grad():
+            made.lifting.linear.weight.zero_()
+            made.lifting.linear.bias.fill_(density)  # type: ignore[union-attr]
+            image, lifted, _ = made(signal, torch.zeros(1, 1, 1, 1))
+        assert float(lifted.mean()) == pytest.approx(density)
+        corrections.append(image - lifted)
+    torch.testing.assert_close(*corrections, atol=1e-4, rtol=0)
 
 
 def test_every_exposure_matters() -> None:

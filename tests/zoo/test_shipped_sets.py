@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from napari_dmu.engine.verbs import reconstruct, simulate
-from napari_dmu.microscope.detector import sample_counts, saturated_fraction
+from napari_dmu.microscope.detector import sample_counts
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
 from napari_dmu.reconstruction.inference import decode
@@ -119,8 +119,4 @@ def test_no_scene_is_blown_up(path: Path, bright: float) -> None:
         counts = sample_counts(signal, made.acquisition, seed=0, index=0).astype(np.float32)
         with torch.inference_mode():
             decoded = decode(made.decoder, torch.from_numpy(counts)[None], made.acquisition)
-        # Where the converter is full, multiplexed samples contradict each other and the linear estimate itself is off
-        # (such a measurement is reported as saturated): then the network must not add more than there is already.
-        full = bool(saturated_fraction(counts, made.acquisition))
-        usual = max(bright, float(decoded.lifted.abs().max())) if full else bright
-        assert float((decoded.image - decoded.lifted).abs().max()) < 1.5 * usual, name
+        assert float((decoded.image - decoded.lifted).abs().max()) < 1.5 * bright, name

@@ -11,6 +11,10 @@ from torch.nn import functional
 from napari_dmu.reconstruction.lifting import Lifting
 from napari_dmu.reconstruction.shapes import DecoderShape
 
+# Densities that the network reads as they are, well beyond the 0 … 1 of specimens. Where a full converter has clipped
+# multiplexed samples they contradict each other, and the lifted image is far outside.
+READABLE = (-2.0, 6.0)
+
 
 def limit(x: Tensor) -> Tensor:
     """Features (N, C, Y, X), all but unchanged where they are small, of a root mean square below 1 everywhere.
@@ -131,7 +135,7 @@ class Decoder(nn.Module):
             (N, widths[0], Y/stride, X/stride), what the segmentation head reads.
         """
         lifted = self.lift(signal)
-        grid = functional.pixel_unshuffle(lifted, self.shape.stride)
+        grid = functional.pixel_unshuffle(lifted.clamp(*READABLE), self.shape.stride)
         level = noise.expand(-1, 1, *grid.shape[-2:]).to(grid)
         inputs = torch.cat([grid, self.features(signal / self.scale), level], dim=1)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
