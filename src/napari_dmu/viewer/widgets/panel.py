@@ -18,30 +18,14 @@ from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_sha
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
+from napari_dmu.viewer.sentences import RUN_ALL, TITLES, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
-from napari_dmu.viewer.summary import NARROW, figures
+from napari_dmu.viewer.summary import figures
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.view import PanelView
 from napari_dmu.viewer.worker import Job
 
 logger = logging.getLogger(__name__)
-
-_TITLES: dict[Step, str] = {
-    "measure": "Measure the specimen with the microscope above.",
-    "reconstruct": "Reconstruct the image from the measurement.",
-    "segment": "Find the cells in the measurement.",
-    "compare": "Compare the reconstruction (and the labels) with the specimen.",
-    "check": "Without the specimen: does the reconstruction fit the data, how wide is its error, what is imagined?",
-}
-_DONE: dict[Step, str] = {
-    "measure": "measured",
-    "reconstruct": "reconstructed",
-    "segment": "segmented",
-    "compare": "compared",
-    "check": "checked",
-}
-WORTH_SAYING = 0.001  # fraction of the samples that are saturated
-_BUSY = "Wait until the work is done, or cancel it."
 
 
 class CompressiveMicroscope(PanelView):
@@ -127,24 +111,19 @@ class CompressiveMicroscope(PanelView):
         busy = self._links.job is not None
         self.hint.setVisible(not specimen)
         self.sample_button.setVisible(not specimen)
-        no_specimen = "" if specimen else "Open an image or a sample first."
-        no_set = "" if self.settings.chosen_set() else "There is no pattern set to measure with."
-        no_measurement = "" if measurement else "Press Measure first, or open a measurement."
-        no_image = "" if self._scene.newest("reconstruction") is not None else "Press Reconstruct first."
-        reasons: dict[Step, str] = {
-            "measure": no_specimen or no_set,
-            "reconstruct": no_measurement,
-            "segment": no_measurement or self._no_segmenter(),
-            "compare": no_image,
-            "check": no_image,
-        }
-        for step, reason in reasons.items():
-            reason = _BUSY if busy else reason
+        why_not, not_all = reasons(
+            busy=busy,
+            specimen=bool(specimen),
+            pattern_set=self.settings.chosen_set() is not None,
+            measurement=bool(measurement),
+            image=self._scene.newest("reconstruction") is not None,
+            no_segmenter=self._no_segmenter(),
+        )
+        for step, reason in why_not.items():
             self.buttons[step].setEnabled(not reason)
-            self.buttons[step].setToolTip(reason or _TITLES[step])
-        reason = _BUSY if busy else no_specimen or no_set
-        self.run_all.setEnabled(not reason)
-        self.run_all.setToolTip(reason or "Measure, reconstruct, segment and compare in one go.")
+            self.buttons[step].setToolTip(reason or TITLES[step])
+        self.run_all.setEnabled(not not_all)
+        self.run_all.setToolTip(not_all or RUN_ALL)
 
     def _no_segmenter(self) -> str:
         record = self._record(self.measurement.key())
@@ -237,9 +216,7 @@ class CompressiveMicroscope(PanelView):
         if work.comparison is not None and work.record is not None:
             self.metrics.add(f"×{work.record.info.ratio:g}", work.record.instrument, figures(work.comparison))
             QTimer.singleShot(0, self._show_metrics)
-        seconds = sum(work.seconds.values())
-        done = ", ".join(_DONE[step] for step in steps)
-        self._say(f"✓ {done[0].upper()}{done[1:]} in {seconds:.1f} s.{self._advice(steps, work)}")
+        self._say(report(steps, work, side_by_side=self.side_by_side.isChecked()))
 
     def _show_cells(self, work: Work) -> None:
         if work.counts is not None:
@@ -263,16 +240,6 @@ class CompressiveMicroscope(PanelView):
     def _show_metrics(self) -> None:
         if not self._links.closed:
             self.area.ensureWidgetVisible(self.metrics)
-
-    def _advice(self, steps: tuple[Step, ...], work: Work) -> str:
-        saturated = 0.0 if work.record is None else work.record.info.saturated
-        if "measure" in steps and saturated > WORTH_SAYING:
-            return f" {100 * saturated:.2g}{NARROW}% of the samples are saturated: fewer photons may help."
-        if "compare" in steps and work.truth_labels is not None and work.labels is None:
-            return " To score the cells as well, press Segment, then Compare."
-        if work.compared is not None and self.side_by_side.isChecked():
-            return " Untick 'Show side by side' to see which cells were missed or invented."
-        return ""
 
     def _on_failed(self, error: BaseException) -> None:
         if isinstance(error, DmuError):

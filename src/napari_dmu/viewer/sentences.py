@@ -1,0 +1,65 @@
+"""What the panel says: what each button does, why it cannot be pressed now, what to try next. No Qt, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from napari_dmu.viewer.steps import Step, Work
+from napari_dmu.viewer.summary import NARROW
+
+TITLES: dict[Step, str] = {
+    "measure": "Measure the specimen with the microscope above.",
+    "reconstruct": "Reconstruct the image from the measurement.",
+    "segment": "Find the cells in the measurement.",
+    "compare": "Compare the reconstruction (and the labels) with the specimen.",
+    "check": "Without the specimen: does the reconstruction fit the data, how wide is its error, what is imagined?",
+}
+RUN_ALL = "Measure, reconstruct, segment and compare in one go."
+WORTH_SAYING = 0.001  # fraction of the samples that are saturated
+_DONE: dict[Step, str] = {
+    "measure": "measured",
+    "reconstruct": "reconstructed",
+    "segment": "segmented",
+    "compare": "compared",
+    "check": "checked",
+}
+_BUSY = "Wait until the work is done, or cancel it."
+
+
+def reasons(
+    *, busy: bool, specimen: bool, pattern_set: bool, measurement: bool, image: bool, no_segmenter: str
+) -> tuple[dict[Step, str], str]:
+    """Why each step, and all of them in one go, cannot be run now: empty where it can.
+
+    The flags say what there is; ``no_segmenter`` is the reason why the measurement's set cannot segment, or empty.
+    """
+    no_specimen = "" if specimen else "Open an image or a sample first."
+    no_set = "" if pattern_set else "There is no pattern set to measure with."
+    no_measurement = "" if measurement else "Press Measure first, or open a measurement."
+    no_image = "" if image else "Press Reconstruct first."
+    steps: dict[Step, str] = {
+        "measure": no_specimen or no_set,
+        "reconstruct": no_measurement,
+        "segment": no_measurement or no_segmenter,
+        "compare": no_image,
+        "check": no_image,
+    }
+    return {step: _BUSY if busy else reason for step, reason in steps.items()}, _BUSY if busy else steps["measure"]
+
+
+def report(steps: Collection[Step], work: Work, *, side_by_side: bool) -> str:
+    """One line on what was done, and what to try next."""
+    done = ", ".join(_DONE[step] for step in steps)
+    seconds = sum(work.seconds.values())
+    return f"✓ {done[0].upper()}{done[1:]} in {seconds:.1f} s.{_advice(steps, work, side_by_side=side_by_side)}"
+
+
+def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool) -> str:
+    saturated = 0.0 if work.record is None else work.record.info.saturated
+    if "measure" in steps and saturated > WORTH_SAYING:
+        return f" {100 * saturated:.2g}{NARROW}% of the samples are saturated: fewer photons may help."
+    if "compare" in steps and work.truth_labels is not None and work.labels is None:
+        return " To score the cells as well, press Segment, then Compare."
+    if work.compared is not None and side_by_side:
+        return " Untick 'Show side by side' to see which cells were missed or invented."
+    return ""
