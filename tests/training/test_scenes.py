@@ -40,6 +40,12 @@ def test_the_share_is_kept_and_the_others_stay() -> None:
     assert torch.equal(with_scenes(specimen, 0.25, _seed(3)), result)
 
 
+def test_scenes_among_the_crops_are_up_to_four_times_as_bright() -> None:
+    brightest = with_scenes(torch.zeros(400, 1, 32, 32), 0.999, _seed(0)).amax(dim=(1, 2, 3))
+    assert 3.5 < float(brightest.max()) <= 4
+    assert 0.2 < float((brightest < 1.5).float().mean()) < 0.6  # every other factor of two is as likely
+
+
 def test_without_scenes_no_chance_is_spent() -> None:
     specimen, generator = torch.zeros(2, 1, 8, 8), _seed(1)
     before = generator.get_state()

@@ -20,6 +20,8 @@ from napari_dmu.training.recipe import HeadStage
 LEAST_SIDE = 24
 # Share of the steps whose crops end early, for each axis: enough to be learned, at little cost for everything else.
 ENDED = 0.25
+# Drawn scenes are up to this many times as bright as specimens, which are scaled to 0 … 1: debris can be.
+BRIGHTEST = 4.0
 
 
 def cell_crops(
@@ -109,12 +111,13 @@ def ended_anywhere(images: Tensor, step: int, generator: torch.Generator) -> Ten
 
 
 def with_scenes(specimen: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Replace a ``share`` of the examples (N, 1, Y, Y) by ``drawn_scenes``."""
+    """Replace a ``share`` of the examples (N, 1, Y, Y) by ``drawn_scenes``, up to ``BRIGHTEST`` times as bright."""
     if share == 0:
         return specimen
     batch, side = specimen.shape[0], specimen.shape[-1]
     chosen = torch.rand(batch, 1, 1, 1, generator=generator) < share
-    return torch.where(chosen.to(specimen.device), drawn_scenes(batch, side, generator).to(specimen), specimen)
+    scenes = BRIGHTEST ** torch.rand(batch, 1, 1, 1, generator=generator) * drawn_scenes(batch, side, generator)
+    return torch.where(chosen.to(specimen.device), scenes.to(specimen), specimen)
 
 
 def drawn_scenes(batch: int, side: int, generator: torch.Generator) -> Tensor:

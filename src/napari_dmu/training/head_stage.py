@@ -45,6 +45,7 @@ def head_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Segmen
         numbers = load_checkpoint(path, parts)
         first, session.seconds, guard.usual = numbers["step"], numbers["seconds"], numbers["usual"]
         average.steps = first
+    before = recipe.content.steps + (recipe.settle.steps if recipe.settle is not None else 0)
     saved = mark = time.monotonic()
     for step in range(first, stage.steps):
         session.check_cancelled()
@@ -56,7 +57,7 @@ def head_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Segmen
             optimiser.step()
         average.update(head)
         if step % 20 == 0:
-            session.report(recipe.content.steps + step + 1, session.total, "segmentation head")
+            session.report(before + step + 1, session.total, "segmentation head")
         now, last = time.monotonic(), step + 1 == stage.steps
         if (step + 1) % recipe.check_every == 0 or last:
             log.info("%s head step %d loss %.5f", recipe.name, step + 1, loss.item())

@@ -18,6 +18,7 @@ from napari_dmu.training.finish import finish
 from napari_dmu.training.head_stage import head_stage
 from napari_dmu.training.recipe import Recipe, Source
 from napari_dmu.training.session import Report, Session, frozen
+from napari_dmu.training.settle import settle_stage
 from napari_dmu.training.sources import read_source
 from napari_dmu.training.task import task_stage
 from napari_dmu.zoo.pattern_set import PatternSet
@@ -69,7 +70,11 @@ def train(
         torch.manual_seed(recipe.seed)
         if recipe.task is not None and recipe.task.direct:
             return finish(session, out, *direct_stage(session, start_patterns(session)))
-        patterns, decoder, chosen = content_stage(session) if start is None else _taken(session, start)
+        if start is None:
+            patterns, decoder, chosen = content_stage(session)
+            decoder = decoder if recipe.settle is None else settle_stage(session, patterns, decoder)
+        else:
+            patterns, decoder, chosen = _taken(session, start)
         head = _taken_head(session, start) if start is not None and keep_head else None
         if head is None and recipe.head is not None:
             head = head_stage(session, patterns, decoder)

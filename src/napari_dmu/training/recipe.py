@@ -58,6 +58,18 @@ class ContentStage(_Part):
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights")
 
 
+class SettleStage(_Part):
+    """End of stage 1: with the patterns as they are, the decoder stays sober before what no specimen resembles.
+
+    Crops, noise and losses are those of stage 1; drawn scenes are among them until ``scenes_until``.
+    """
+
+    steps: int = Field(default=1000, ge=1)
+    learning_rate: float = Field(default=6e-4, gt=0)
+    scenes: float = Field(default=0.05, gt=0, lt=1, description="share of crops that are drawn stripes and shapes")
+    scenes_until: float = Field(default=0.6, gt=0, le=1, description="fraction of the steps with drawn scenes")
+
+
 class HeadStage(_Part):
     """Stage 2: segmentation head, patterns and decoder frozen."""
 
@@ -114,6 +126,7 @@ class Recipe(_Part):
     decoder: DecoderShape = DecoderShape()
     noise: NoiseSpread = NoiseSpread()
     content: ContentStage = ContentStage()
+    settle: SettleStage | None = None
     head: HeadStage | None = None
     task: TaskStage | None = None
     error_bars: ErrorStage | None = None

@@ -38,7 +38,8 @@ class Session:
         recipe = self.recipe
         if recipe.task is not None and recipe.task.direct:
             return recipe.task.steps
-        return recipe.content.steps + sum(stage.steps for stage in (recipe.head, recipe.task) if stage is not None)
+        later = (recipe.settle, recipe.head, recipe.task)
+        return recipe.content.steps + sum(stage.steps for stage in later if stage is not None)
 
     def watched(self) -> dict[str, list[Example]]:
         """Every n-th validation image, the same ones at every interim check."""
