@@ -28,13 +28,14 @@ CLOSE = ("learned", "plain")
 
 
 def short(recipe: Recipe, steps: int, seed: int) -> Recipe:
-    """Stage 1 of a recipe in ``steps`` steps, no head, no error bars."""
+    """Stage 1 of a recipe in ``steps`` steps, without settling, head and error bars."""
     unmasked = {
         part: tuple(s.model_copy(update={"masks": False}) for s in getattr(recipe, part))
         for part in ("training", "validation")
     }
     content = recipe.content.model_copy(update={"steps": steps})
-    changes = {"seed": seed, "content": content, "check_every": 500, "head": None, "error_bars": None, **unmasked}
+    without = dict.fromkeys(("settle", "head", "error_bars"))
+    changes = {"seed": seed, "content": content, "check_every": 500, **without, **unmasked}
     return Recipe.model_validate(recipe.model_copy(update=changes).model_dump(mode="json"))
 
 
