@@ -1,7 +1,5 @@
 """What the panel says: what each button does, why it cannot be pressed now, what to try next. No Qt, no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from napari_dmu.viewer.steps import Step, Work
