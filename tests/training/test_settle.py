@@ -11,7 +11,7 @@ import torch
 from support import quick_recipe
 
 from napari_dmu.errors import Cancelled
-from napari_dmu.training import settle
+from napari_dmu.training import settle, single
 from napari_dmu.training.loop import train
 from napari_dmu.training.recipe import Recipe, SettleStage
 from napari_dmu.training.stages import content_step
@@ -60,7 +60,7 @@ def test_scenes_are_shown_until_the_time_the_recipe_says(
 def test_it_goes_on_where_it_was_stopped(
     images: Path, tmp_path: Path, settled: PatternSet, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    monkeypatch.setattr(settle, "CHECKPOINT_SECONDS", -1.0)  # at every step
+    monkeypatch.setattr(single, "CHECKPOINT_SECONDS", -1.0)  # at every step
     left = [steps]
 
     def check() -> None:

@@ -15,7 +15,7 @@ from support import assert_sentence, discs, quick_recipe
 
 from napari_dmu.errors import Cancelled, SettingsError
 from napari_dmu.segmentation.instances import depths
-from napari_dmu.training import content, head_stage, task
+from napari_dmu.training import content, single, task
 from napari_dmu.training.augment import cell_crops, dimmed, empty_fields, other_gamma, some_zoom, zoomed
 from napari_dmu.training.data import CropSampler, Example
 from napari_dmu.training.loop import train
@@ -92,7 +92,7 @@ def stop_after(count: int) -> Callable[[], None]:
 def test_a_stage_that_was_stopped_goes_on_as_if_nothing_had_happened(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: bool
 ) -> None:
-    for module in (task, content, head_stage):
+    for module in (task, content, single):
         monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
     recipe = quick_recipe(task={**TASK, "direct": direct})
     whole = train(recipe, images, tmp_path / "whole.dmu.safetensors", device=CPU)

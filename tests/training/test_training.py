@@ -19,7 +19,7 @@ from napari_dmu.errors import Cancelled, FileError
 from napari_dmu.microscope.patterns import random_patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
-from napari_dmu.training import content, head_stage
+from napari_dmu.training import content, single
 from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import CropSampler, read_examples
 from napari_dmu.training.loop import train
@@ -195,7 +195,7 @@ def stop_after(count: int) -> Callable[[], None]:
 def test_a_training_that_was_stopped_goes_on_as_if_nothing_had_happened(
     images: Path, tmp_path: Path, recipe: Recipe, trained: PatternSet, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    for module in (content, head_stage):
+    for module in (content, single):
         monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)  # at every step
     out = tmp_path / "discs.dmu.safetensors"
     with pytest.raises(Cancelled):

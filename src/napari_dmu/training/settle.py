@@ -7,25 +7,22 @@ anything here: the rate is small, and the last steps see specimens alone again.
 from __future__ import annotations
 
 import copy
-import logging
-import time
+
+from torch import Tensor
 
 from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.refinement import Decoder
-from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import CropSampler
-from napari_dmu.training.optimiser import DecoderOptimiser
 from napari_dmu.training.recipe import SettleStage
-from napari_dmu.training.session import CHECKPOINT_SECONDS, Session, frozen
-from napari_dmu.training.stages import Average, BinaryPatterns, Draw, SpikeGuard, content_step, one_cycle
-
-log = logging.getLogger(__name__)
+from napari_dmu.training.session import Session, frozen
+from napari_dmu.training.single import train_network
+from napari_dmu.training.stages import BinaryPatterns, Draw, content_step
 
 
 def settle_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Decoder:
     """A short round with fixed patterns: (T, P, P) and the decoder of stage 1, left as it is → the averaged decoder.
 
-    Resumes from a checkpoint of its own. Validation chooses nothing here: what is gained shows on other scenes.
+    Validation chooses nothing here: what is gained shows on other scenes.
     """
     recipe, stage = session.recipe, session.recipe.settle
     assert isinstance(stage, SettleStage)
@@ -33,35 +30,15 @@ def settle_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Deco
     network = copy.deepcopy(decoder).train().requires_grad_(True)
     sampler = CropSampler(session.training, [s.weight for s in recipe.training], device=session.device)
     draw = Draw(recipe.acquisition, recipe.noise, session.generator)
-    optimiser = DecoderOptimiser(network)
-    average = Average(network, recipe.content.ema)
-    path = session.checkpoint.with_name(session.checkpoint.name + ".settle")
-    parts = {
-        "decoder": network, "average": average.module, "muon": optimiser.muon, "adam": optimiser.adam,
-        "random": session.generator,
-    }  # fmt: skip
-    guard = SpikeGuard()
-    first = 0
-    if path.exists():
-        numbers = load_checkpoint(path, parts)
-        first, session.seconds, guard.usual = numbers["step"], numbers["seconds"], numbers["usual"]
-        average.steps = first
-    saved = mark = time.monotonic()
-    for step in range(first, stage.steps):
-        session.check_cancelled()
-        optimiser.set_rate(stage.learning_rate * one_cycle(step, stage.steps))
-        scenes = stage.scenes if step < stage.scenes_until * stage.steps else 0.0
-        loss = content_step(fixed, network, sampler, draw, recipe.content.model_copy(update={"scenes": scenes}))
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if guard.allows(network.parameters()):
-            optimiser.step()
-        average.update(network)
-        if step % 20 == 0:
-            session.report(recipe.content.steps + step + 1, session.total, "the decoder settles")
-        now, last = time.monotonic(), step + 1 == stage.steps
-        if now - saved > CHECKPOINT_SECONDS or last:
-            session.seconds, mark, saved = session.seconds + now - mark, now, now
-            save_checkpoint(path, parts, {"step": step + 1, "seconds": session.seconds, "usual": guard.usual})
-            log.info("%s settling step %d loss %.5f", recipe.name, step + 1, loss.item())
-    return frozen(average.module)  # type: ignore[no-any-return]
+    with_scenes = recipe.content.model_copy(update={"scenes": stage.scenes})
+    without = recipe.content.model_copy(update={"scenes": 0.0})
+
+    def loss_at(step: int) -> Tensor:
+        like = with_scenes if step < stage.scenes_until * stage.steps else without
+        return content_step(fixed, network, sampler, draw, like)
+
+    average = train_network(
+        session, network, loss_at, name="settle", what="the decoder settles", before=recipe.content.steps,
+        steps=stage.steps, rate=stage.learning_rate, ema=recipe.content.ema,
+    )  # fmt: skip
+    return frozen(average)  # type: ignore[no-any-return]
