@@ -111,3 +111,11 @@ def test_values_that_are_not_finite_are_refused_with_their_number(bad: float) ->
     with pytest.raises(SpecimenError, match="Plane 7 of the specimen has 2 pixels") as refusal:
         check_plane(image, 7)
     assert_sentence(refusal.value)
+
+
+@pytest.mark.parametrize(("saturated", "note"), [(0.0, ""), (0.001, ""), (0.0012, "0.12"), (0.126, "13"), (0.5, "50")])
+def test_saturation_is_worth_a_word_from_a_thousandth(saturated: float, note: str) -> None:
+    info = measurement().info.model_copy(update={"saturated": saturated})
+    whole = f"{note}\u202f% of the samples are saturated: fewer photons may help." if note else ""
+    assert info.saturation_note == whole
+    assert "saturation_note" not in info.model_dump()

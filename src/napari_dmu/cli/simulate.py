@@ -21,8 +21,6 @@ from napari_dmu.cli.options import (
     SetName,
 )
 
-SATURATION_WORTH_SAYING = 0.001
-
 
 def simulate(
     specimen: Annotated[Path, typer.Argument(help="TIFF or OME-Zarr, a plane or a stack.", show_default=False)],
@@ -75,8 +73,7 @@ def simulate(
         )
     write_measurement(output, measurement)
     notes_of(image)
-    saturated = measurement.info.saturated
-    if saturated > SATURATION_WORTH_SAYING:
-        note(f"{saturated:.1%} of the samples are saturated: fewer photons may help.")
+    if measurement.info.saturation_note:
+        note(measurement.info.saturation_note)
     what = f"measurement at ×{instrument.ratio:g} {instrument.name}, {instrument.family}"
     say_written(output, measurement.data.shape, measurement.axes, measurement.data.dtype, what)

@@ -18,6 +18,7 @@ ArrayLike: TypeAlias = Any
 
 SCHEMA_VERSION = 1
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
+NOTICEABLE_SATURATION = 0.001
 
 
 class MeasurementInfo(BaseModel):
@@ -63,6 +64,13 @@ class MeasurementInfo(BaseModel):
     dtype: str = "float32"
     saturated: float = 0.0
     version: str = ""
+
+    @property
+    def saturation_note(self) -> str:
+        """What to tell the user where more than 0.1 % of the samples are at full scale; else empty."""
+        if self.saturated <= NOTICEABLE_SATURATION:
+            return ""
+        return f"{100 * self.saturated:.2g}\u202f% of the samples are saturated: fewer photons may help."
 
 
 @dataclass(frozen=True)

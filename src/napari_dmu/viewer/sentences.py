@@ -3,7 +3,6 @@
 from collections.abc import Collection
 
 from napari_dmu.viewer.steps import Step, Work
-from napari_dmu.viewer.summary import NARROW
 
 TITLES: dict[Step, str] = {
     "measure": "Measure the specimen with the microscope above.",
@@ -13,7 +12,6 @@ TITLES: dict[Step, str] = {
     "check": "Without the specimen: does the reconstruction fit the data, how wide is its error, what is imagined?",
 }
 RUN_ALL = "Measure, reconstruct, segment and compare in one go."
-WORTH_SAYING = 0.001  # fraction of the samples that are saturated
 _DONE: dict[Step, str] = {
     "measure": "measured",
     "reconstruct": "reconstructed",
@@ -53,9 +51,8 @@ def report(steps: Collection[Step], work: Work, *, side_by_side: bool) -> str:
 
 
 def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool) -> str:
-    saturated = 0.0 if work.record is None else work.record.info.saturated
-    if "measure" in steps and saturated > WORTH_SAYING:
-        return f" {100 * saturated:.2g}{NARROW}% of the samples are saturated: fewer photons may help."
+    if "measure" in steps and work.record is not None and work.record.info.saturation_note:
+        return f" {work.record.info.saturation_note}"
     if "compare" in steps and work.truth_labels is not None and work.labels is None:
         return " To score the cells as well, press Segment, then Compare."
     if work.compared is not None and side_by_side:
