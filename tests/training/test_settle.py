@@ -42,9 +42,7 @@ def test_the_decoder_moves_and_the_patterns_stay(images: Path, tmp_path: Path, s
     assert settled.header.provenance.steps == before.header.provenance.steps + 10
 
 
-def test_scenes_are_shown_until_the_time_the_recipe_says(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scenes_are_shown_when_the_recipe_says(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shares: list[float] = []
 
     def noted(*inputs: Any) -> torch.Tensor:
@@ -52,8 +50,8 @@ def test_scenes_are_shown_until_the_time_the_recipe_says(
         return content_step(*inputs)
 
     monkeypatch.setattr(settle, "content_step", noted)
-    train(settling(scenes_until=0.3), images, tmp_path / "a.dmu.safetensors", device=CPU)
-    assert shares == [0.25] * 3 + [0.0] * 7
+    train(settling(scenes_from=0.2, scenes_until=0.5), images, tmp_path / "a.dmu.safetensors", device=CPU)
+    assert shares == [0.0] * 2 + [0.25] * 3 + [0.0] * 5
 
 
 @pytest.mark.parametrize("steps", [20, 23, 29])

@@ -61,13 +61,15 @@ class ContentStage(_Part):
 class SettleStage(_Part):
     """End of stage 1: with the patterns as they are, the decoder stays sober before what no specimen resembles.
 
-    Crops, noise and losses are those of stage 1; drawn scenes are among them until ``scenes_until``.
+    Crops, noise and losses are those of stage 1; drawn scenes are among them between ``scenes_from`` and
+    ``scenes_until``. With many steps at a larger rate this is also a second cycle of the decoder.
     """
 
     steps: int = Field(default=1000, ge=1)
     learning_rate: float = Field(default=6e-4, gt=0)
     scenes: float = Field(default=0.05, gt=0, lt=1, description="share of crops that are drawn stripes and shapes")
-    scenes_until: float = Field(default=0.6, gt=0, le=1, description="fraction of the steps with drawn scenes")
+    scenes_from: float = Field(default=0.0, ge=0, lt=1, description="fraction of the steps before the first scenes")
+    scenes_until: float = Field(default=0.6, gt=0, le=1, description="fraction of the steps after which none come")
 
 
 class HeadStage(_Part):

@@ -34,7 +34,7 @@ def settle_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Deco
     without = recipe.content.model_copy(update={"scenes": 0.0})
 
     def loss_at(step: int) -> Tensor:
-        like = with_scenes if step < stage.scenes_until * stage.steps else without
+        like = with_scenes if stage.scenes_from <= step / stage.steps < stage.scenes_until else without
         return content_step(fixed, network, sampler, draw, like)
 
     average = train_network(
