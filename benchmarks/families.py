@@ -34,7 +34,7 @@ def short(recipe: Recipe, steps: int, seed: int) -> Recipe:
         for part in ("training", "validation")
     }
     content = recipe.content.model_copy(update={"steps": steps})
-    without = dict.fromkeys(("settle", "head", "error_bars"))
+    without = {"settle": (), "head": None, "error_bars": None}
     changes = {"seed": seed, "content": content, "check_every": 500, **without, **unmasked}
     return Recipe.model_validate(recipe.model_copy(update=changes).model_dump(mode="json"))
 

@@ -93,13 +93,14 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_is_trained(recipes: 
 
 
 def test_a_dry_run_scales_the_steps_of_every_stage_and_nothing_else() -> None:
-    recipe = quick_recipe()
+    recipe = quick_recipe(settle=[{"steps": 100}, {"steps": 50}])
     assert recipe.head is not None
     short = scaled(recipe, 0.26)
     assert short.head is not None
     assert (short.content.steps, short.head.steps) == (5, 3)
+    assert [stage.steps for stage in short.settle] == [26, 13]
     assert scaled(recipe, 1e-6).content.steps == 1
-    back = short.model_copy(update={"content": recipe.content, "head": recipe.head})
+    back = short.model_copy(update={"content": recipe.content, "settle": recipe.settle, "head": recipe.head})
     assert back == recipe == scaled(recipe, 1.0)
 
 

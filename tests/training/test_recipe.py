@@ -44,7 +44,7 @@ def test_structures_are_measured_and_decoded_as_nuclei_are(path: Path) -> None:
         assert getattr(mine, part) == getattr(theirs, part), part
     # Crops of structures are so varied that their sets blow nothing up without a limit and drawn scenes.
     assert mine.decoder == replace(theirs.decoder, limited=False)
-    assert mine.settle is None
+    assert mine.settle == ()
     assert mine.content == theirs.content.model_copy(update={"steps": mine.content.steps})
     assert mine.head is None
 

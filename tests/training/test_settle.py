@@ -21,8 +21,9 @@ CPU = torch.device("cpu")
 
 
 def settling(**changes: Any) -> Recipe:
-    stage = SettleStage(steps=10, scenes=0.25, scenes_until=0.5)
-    return quick_recipe(head=None, settle=stage.model_copy(update=changes))
+    """Stage 1 and two rounds, of six and four steps; the second with ``changes``."""
+    rounds = SettleStage(steps=6, scenes=0.25), SettleStage(steps=4, scenes=0.25, share=0.0)
+    return quick_recipe(head=None, settle=[rounds[0], rounds[1].model_copy(update=changes)])
 
 
 def weights(made: PatternSet) -> torch.Tensor:
@@ -50,11 +51,33 @@ def test_scenes_are_shown_when_the_recipe_says(images: Path, tmp_path: Path, mon
         return content_step(*inputs)
 
     monkeypatch.setattr(settle, "content_step", noted)
-    train(settling(scenes_from=0.2, scenes_until=0.5), images, tmp_path / "a.dmu.safetensors", device=CPU)
-    assert shares == [0.0] * 2 + [0.25] * 3 + [0.0] * 5
+    train(settling(scenes_from=0.25, scenes_until=0.75), images, tmp_path / "a.dmu.safetensors", device=CPU)
+    assert shares == [0.25] * 4 + [0.0] * 2 + [0.0] + [0.25] * 2 + [0.0]
 
 
-@pytest.mark.parametrize("steps", [20, 23, 29])
+def test_a_round_may_stray_less_from_its_own_light(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares: list[float] = []
+
+    def noted(*inputs: Any) -> torch.Tensor:
+        shares.append(inputs[-2].spread.share)
+        return content_step(*inputs)
+
+    monkeypatch.setattr(settle, "content_step", noted)
+    recipe = settling(share=0.125)
+    train(recipe, images, tmp_path / "a.dmu.safetensors", device=CPU)
+    assert shares == [recipe.noise.share] * 6 + [0.125] * 4
+
+
+def test_one_round_needs_no_list_and_none_is_none() -> None:
+    alone, listed = (quick_recipe(settle=entry) for entry in ({"steps": 3}, [{"steps": 3}]))
+    assert alone == listed
+    assert alone.settle == (SettleStage(steps=3),)
+    assert quick_recipe(settle=None).settle == quick_recipe().settle == ()
+
+
+@pytest.mark.parametrize("steps", [20, 23, 26, 29])
 def test_it_goes_on_where_it_was_stopped(
     images: Path, tmp_path: Path, settled: PatternSet, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:

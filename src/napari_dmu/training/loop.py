@@ -72,7 +72,8 @@ def train(
             return finish(session, out, *direct_stage(session, start_patterns(session)))
         if start is None:
             patterns, decoder, chosen = content_stage(session)
-            decoder = decoder if recipe.settle is None else settle_stage(session, patterns, decoder)
+            for number in range(len(recipe.settle)):
+                decoder = settle_stage(session, patterns, decoder, number)
         else:
             patterns, decoder, chosen = _taken(session, start)
         head = _taken_head(session, start) if start is not None and keep_head else None

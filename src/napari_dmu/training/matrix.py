@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from napari_dmu.errors import Cancelled, DmuError, FileError, SettingsError
 from napari_dmu.training.lock import try_lock
@@ -82,12 +82,16 @@ def scaled(recipe: Recipe, factor: float) -> Recipe:
     """The recipe with every stage's number of steps times ``factor``, one at least: for dry runs."""
     if factor == 1.0:
         return recipe
-    changes = {
-        name: part.model_copy(update={"steps": max(1, round(factor * steps))})
-        for name, part in recipe
-        if isinstance(part, BaseModel) and isinstance(steps := getattr(part, "steps", None), int)
+    changes: dict[str, Any] = {
+        name: _shorter(part, factor) for name, part in recipe if isinstance(getattr(part, "steps", None), int)
     }
+    changes["settle"] = tuple(_shorter(part, factor) for part in recipe.settle)
     return recipe.model_copy(update=changes)
+
+
+def _shorter(stage: Any, factor: float) -> Any:
+    """A stage of any kind with fewer steps."""
+    return stage.model_copy(update={"steps": max(1, round(factor * stage.steps))})
 
 
 def train_matrix(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
@@ -59,10 +60,11 @@ class ContentStage(_Part):
 
 
 class SettleStage(_Part):
-    """End of stage 1: with the patterns as they are, the decoder stays sober before what no specimen resembles.
+    """A round at the end of stage 1: with the patterns as they are, the decoder stays sober before what no specimen
+    resembles.
 
     Crops, noise and losses are those of stage 1; drawn scenes are among them between ``scenes_from`` and
-    ``scenes_until``. With many steps at a larger rate this is also a second cycle of the decoder.
+    ``scenes_until``. With many steps at a larger rate a round is also another cycle of the decoder.
     """
 
     steps: int = Field(default=1000, ge=1)
@@ -70,6 +72,17 @@ class SettleStage(_Part):
     scenes: float = Field(default=0.05, gt=0, lt=1, description="share of crops that are drawn stripes and shapes")
     scenes_from: float = Field(default=0.0, ge=0, lt=1, description="fraction of the steps before the first scenes")
     scenes_until: float = Field(default=0.6, gt=0, le=1, description="fraction of the steps after which none come")
+    share: float | None = Field(default=None, ge=0, le=1, description="in place of the noise's share")
+
+
+def _as_rounds(value: Any) -> Any:
+    """One round may be named without a list around it."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, Mapping) else value
+
+
+Rounds: TypeAlias = Annotated[tuple[SettleStage, ...], BeforeValidator(_as_rounds)]
 
 
 class HeadStage(_Part):
@@ -128,7 +141,7 @@ class Recipe(_Part):
     decoder: DecoderShape = DecoderShape()
     noise: NoiseSpread = NoiseSpread()
     content: ContentStage = ContentStage()
-    settle: SettleStage | None = None
+    settle: Rounds = ()
     head: HeadStage | None = None
     task: TaskStage | None = None
     error_bars: ErrorStage | None = None

@@ -38,7 +38,7 @@ class Session:
         recipe = self.recipe
         if recipe.task is not None and recipe.task.direct:
             return recipe.task.steps
-        later = (recipe.settle, recipe.head, recipe.task)
+        later = (*recipe.settle, recipe.head, recipe.task)
         return recipe.content.steps + sum(stage.steps for stage in later if stage is not None)
 
     def watched(self) -> dict[str, list[Example]]:

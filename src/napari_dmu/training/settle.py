@@ -13,23 +13,22 @@ from torch import Tensor
 from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.training.data import CropSampler
-from napari_dmu.training.recipe import SettleStage
 from napari_dmu.training.session import Session, frozen
 from napari_dmu.training.single import train_network
 from napari_dmu.training.stages import BinaryPatterns, Draw, content_step
 
 
-def settle_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Decoder:
-    """A short round with fixed patterns: (T, P, P) and the decoder of stage 1, left as it is → the averaged decoder.
+def settle_stage(session: Session, patterns: Patterns, decoder: Decoder, number: int) -> Decoder:
+    """Round ``number`` (from 0) with fixed patterns: (T, P, P) and the decoder so far → the decoder's average over it.
 
-    Validation chooses nothing here: what is gained shows on other scenes.
+    The decoder given is left as it is. Validation chooses nothing here: what is gained shows on other scenes.
     """
-    recipe, stage = session.recipe, session.recipe.settle
-    assert isinstance(stage, SettleStage)
+    recipe, stage = session.recipe, session.recipe.settle[number]
     fixed = BinaryPatterns(patterns).to(session.device).requires_grad_(False)
     network = copy.deepcopy(decoder).train().requires_grad_(True)
     sampler = CropSampler(session.training, [s.weight for s in recipe.training], device=session.device)
-    draw = Draw(recipe.acquisition, recipe.noise, session.generator)
+    spread = recipe.noise if stage.share is None else recipe.noise.model_copy(update={"share": stage.share})
+    draw = Draw(recipe.acquisition, spread, session.generator)
     with_scenes = recipe.content.model_copy(update={"scenes": stage.scenes})
     without = recipe.content.model_copy(update={"scenes": 0.0})
 
@@ -38,7 +37,8 @@ def settle_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Deco
         return content_step(fixed, network, sampler, draw, like)
 
     average = train_network(
-        session, network, loss_at, name="settle", what="the decoder settles", before=recipe.content.steps,
+        session, network, loss_at, name=f"settle{number}", what="the decoder settles",
+        before=recipe.content.steps + sum(done.steps for done in recipe.settle[:number]),
         steps=stage.steps, rate=stage.learning_rate, ema=recipe.content.ema,
     )  # fmt: skip
     return frozen(average)  # type: ignore[no-any-return]
