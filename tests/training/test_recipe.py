@@ -88,6 +88,8 @@ GOOD = yaml.safe_load((FOLDER / "nuclei-x16-learned.yaml").read_text(encoding="u
         ({"training": [{"folder": "a", "skip": "b.tif"}]}, "training.0.skip"),
         ({"validation": [{"folder": "a", "files": ["1.tif"]}, {"folder": "a", "files": ["2.tif"]}]}, "twice"),
         ({"include": 3}, "include"),
+        ({"settle": {"scenes_from": 0.7}}, "scenes_from must be smaller"),
+        ({"settle": [{}, {"steps": 0}]}, r"settle\.1\.steps"),
         ({"validation": [{"folder": "somewhere", "masks": False}]}, "masks"),
     ],
 )

@@ -60,8 +60,7 @@ class ContentStage(_Part):
 
 
 class SettleStage(_Part):
-    """A round at the end of stage 1: with the patterns as they are, the decoder stays sober before what no specimen
-    resembles.
+    """A round at the end of stage 1: the patterns stay, the decoder is kept sober before what no specimen resembles.
 
     Crops, noise and losses are those of stage 1; drawn scenes are among them between ``scenes_from`` and
     ``scenes_until``. With many steps at a larger rate a round is also another cycle of the decoder.
@@ -73,6 +72,12 @@ class SettleStage(_Part):
     scenes_from: float = Field(default=0.0, ge=0, lt=1, description="fraction of the steps before the first scenes")
     scenes_until: float = Field(default=0.6, gt=0, le=1, description="fraction of the steps after which none come")
     share: float | None = Field(default=None, ge=0, le=1, description="in place of the noise's share")
+
+    @model_validator(mode="after")
+    def _check(self) -> SettleStage:
+        if self.scenes_from >= self.scenes_until:
+            raise ValueError("scenes_from must be smaller than scenes_until")
+        return self
 
 
 def _as_rounds(value: Any) -> Any:
