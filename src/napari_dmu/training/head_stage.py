@@ -33,7 +33,6 @@ def head_stage(session: Session, patterns: Patterns, decoder: Decoder) -> Segmen
 
     average = train_network(
         session, head, loss_at, name="head", what="segmentation head",
-        before=recipe.content.steps + sum(done.steps for done in recipe.settle),
-        steps=stage.steps, rate=stage.learning_rate, ema=stage.ema,
+        before=session.settled(), steps=stage.steps, rate=stage.learning_rate, ema=stage.ema,
     )  # fmt: skip
     return frozen(average)  # type: ignore[no-any-return]

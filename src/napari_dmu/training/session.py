@@ -38,8 +38,12 @@ class Session:
         recipe = self.recipe
         if recipe.task is not None and recipe.task.direct:
             return recipe.task.steps
-        later = (*recipe.settle, recipe.head, recipe.task)
-        return recipe.content.steps + sum(stage.steps for stage in later if stage is not None)
+        later = (recipe.head, recipe.task)
+        return self.settled() + sum(stage.steps for stage in later if stage is not None)
+
+    def settled(self, rounds: int | None = None) -> int:
+        """Steps of stage 1 with its first ``rounds`` rounds of settling; with all of them by default."""
+        return self.recipe.content.steps + sum(stage.steps for stage in self.recipe.settle[:rounds])
 
     def watched(self) -> dict[str, list[Example]]:
         """Every n-th validation image, the same ones at every interim check."""

@@ -38,7 +38,6 @@ def settle_stage(session: Session, patterns: Patterns, decoder: Decoder, number:
 
     average = train_network(
         session, network, loss_at, name=f"settle{number}", what="the decoder settles",
-        before=recipe.content.steps + sum(done.steps for done in recipe.settle[:number]),
-        steps=stage.steps, rate=stage.learning_rate, ema=recipe.content.ema,
+        before=session.settled(number), steps=stage.steps, rate=stage.learning_rate, ema=recipe.content.ema,
     )  # fmt: skip
     return frozen(average)  # type: ignore[no-any-return]
