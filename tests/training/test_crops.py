@@ -97,6 +97,16 @@ def test_targets_move_with_their_image() -> None:
         assert ((one > 0) == (crop > 0)).all()
 
 
+def test_cells_may_have_any_numbers() -> None:
+    image, labels = discs((40, 48), seed=3, count=4)
+    large = np.where(labels > 0, 2_000_000_000 + 7 * labels, 0).astype(np.int32)
+    ours, theirs = (
+        CropSampler([[Example("discs", image, numbers)]], [1.0], device=CPU, with_targets=True).pixels
+        for numbers in (labels, large)
+    )
+    assert torch.equal(ours, theirs)
+
+
 def test_jitter_dims_half_of_the_examples_and_never_brightens() -> None:
     factor = jitter(torch.ones(4000, 1, 1, 1), seed(0), low=0.5).flatten()
     assert factor.min() >= 0.5
