@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -100,6 +101,10 @@ def test_a_small_field_is_one_tile_and_a_large_one_is_many() -> None:
     acquisition, shape, _ = SHAPES["two levels"]
     assert len(plan((2048, 2048), acquisition, shape)) == 1
     assert len(plan((5000, 7000), acquisition, shape)) == 3 * 4
+    # A network on a fine grid keeps many numbers a pixel, so its tiles are smaller.
+    fine = DecoderShape(stride=2, widths=(32, 64, 96), blocks=(2, 2, 2))
+    assert len(plan((2048, 2048), acquisition, fine)) == 2 * 2
+    assert len(plan((2048, 2048), acquisition, replace(fine, stride=4))) == 1
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.reconstruction.shapes import DecoderShape, whole_step
 
-# Side of a tile's own area in specimen pixels; with its margin a tile takes about 1 GB on the way.
-TILE = 2048
+# Side of a tile's own area in specimen pixels, for networks on a coarse and on a fine grid; with its margin a tile
+# takes less than 1 GB on the way.
+TILE, FINE_TILE = 2048, 1024
+# Numbers a specimen pixel on a network's finest grid from which that grid is fine.
+FINE = 4.0
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,17 @@ def plan(
     *,
     extra: int = 0,
     levels: int = 1,
-    side: int = TILE,
+    side: int | None = None,
 ) -> tuple[Tile, ...]:
     """Tiles that cover ``field`` (Y, X) exactly once.
 
     Tiles begin at whole pattern periods and whole steps of the networks' coarsest grid, so that a tile computes
     what the whole field would. ``extra`` and ``levels`` are the reach (grid pixels) and the levels of a network on
-    top of the decoder's features.
+    top of the decoder's features; ``side`` is that of a tile's own area, ``usual_side`` where not given.
     """
     step = whole_step(acquisition.period, shape, levels=levels)
     halo = math.ceil(margin(acquisition, shape, extra=extra) / step) * step
-    core = max(step, side // step * step)
+    core = max(step, (side or usual_side(shape)) // step * step)
     return tuple(
         Tile(
             read=(rows.read, columns.read),
@@ -75,6 +78,11 @@ def plan(
         for rows in _spans(field[0], acquisition.bin, core, halo)
         for columns in _spans(field[1], acquisition.bin, core, halo)
     )
+
+
+def usual_side(shape: DecoderShape) -> int:
+    """Side of a tile's own area (specimen pixels) for which the decoder's features fit in memory."""
+    return FINE_TILE if shape.widths[0] / shape.stride**2 > FINE else TILE
 
 
 @dataclass(frozen=True)
