@@ -22,7 +22,7 @@ class HeadShape:
 
 
 class InstanceSettings(BaseModel):
-    """How cells are read off the head's two maps; chosen on validation images and stored with the set."""
+    """How cells are read off the head's two maps; chosen on training images and stored with the set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
