@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import local_maxima, reconstruction
-from skimage.segmentation import watershed
+from skimage.segmentation import relabel_sequential, watershed
 
 from napari_dmu.segmentation.settings import InstanceSettings
 
@@ -98,10 +98,10 @@ def drop_small(labels: NDArray[np.integer], min_area: int) -> NDArray[np.int32]:
 def depths(labels: NDArray[np.integer]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Distance of each pixel to the border of its own cell, and the largest one in that cell: (Y, X) pixels each."""
     depth, deepest = np.zeros((2, *labels.shape), dtype=np.float32)
-    for number, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is None:
-            continue
-        own = labels[box] == number
+    # Numbered 1 … n first: the list of cells by their numbers has a place for every number up to the largest.
+    numbers = relabel_sequential(np.maximum(labels, 0))[0]
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        own = numbers[box] == number
         distance = ndimage.distance_transform_edt(np.pad(own, 1))[1:-1, 1:-1]
         depth[box][own] = distance[own]
         deepest[box][own] = distance.max()

@@ -166,7 +166,7 @@ class CropSampler:
         if with_targets:
             for planes, example in zip(channels, examples, strict=True):
                 assert example.labels is not None
-                planes += [np.rint(np.minimum(d / DEPTH, 1) * LEVELS) for d in depths(_numbered(example.labels))]
+                planes += [np.rint(np.minimum(d / DEPTH, 1) * LEVELS) for d in depths(example.labels)]
         flat = [np.stack([p.ravel() for p in planes]).astype(np.int16) for planes in channels]
         self.pixels = torch.from_numpy(np.concatenate(flat, axis=1)).to(device)
 
@@ -196,11 +196,6 @@ class CropSampler:
         columns = index[:, 1]
         turned = flips[:, 2:]
         return torch.stack([torch.where(turned, columns, rows), torch.where(turned, rows, columns)])
-
-
-def _numbered(labels: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Cells numbered 1 … n, whatever their numbers; 0 stays. What lists them by number needs room up to the largest."""
-    return np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape)
 
 
 def _reflected(index: Tensor, size: Tensor) -> Tensor:
