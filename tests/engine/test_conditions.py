@@ -73,14 +73,17 @@ def test_what_cannot_be_is_one_sentence(installed: PatternSet, settings: dict[st
     assert_sentence(caught.value)
 
 
-def test_the_camera_that_the_decoder_is_told_of_has_the_detectors_noise() -> None:
+@pytest.mark.parametrize("background", [0.0, 500.0])
+def test_the_camera_that_the_decoder_is_told_of_has_the_detectors_noise(background: float) -> None:
     """Relative noise of a half-lit bin: the detector's own against that of the equivalent camera."""
     emccd = Acquisition(
         bin=8, exposures=1, period=8, photons=3, quantum_efficiency=0.9, excess_noise=2.0, dark_current=50.0,
-        exposure_time=0.2, read_noise=4.0, background=0.0,
+        exposure_time=0.2, read_noise=4.0, background=background,
     )  # fmt: skip
-    photons, read_noise = equivalent_camera(emccd)
-    plain = Acquisition(bin=8, exposures=1, period=8, photons=photons, read_noise=read_noise, background=0.0)
+    photons, read_noise, other = equivalent_camera(emccd)
+    plain = Acquisition(
+        bin=8, exposures=1, period=8, photons=float(photons), read_noise=float(read_noise), background=other
+    )
     level = torch.full((1, 1, 400, 400), 32.0)
     noise = [float(noisy_signal(level, a, generator=torch.Generator().manual_seed(0)).std()) for a in (emccd, plain)]
     assert noise[1] == pytest.approx(noise[0], rel=0.02)

@@ -146,7 +146,7 @@ def test_decode_takes_batches_and_each_image_is_decoded_by_itself() -> None:
 def test_decode_gives_the_decoder_the_linear_signal_and_the_noise_of_the_acquisition() -> None:
     made, acquisition = decoder(), Acquisition(bin=4, period=8, exposures=2, photons=300, quantum_efficiency=0.5)
     counts = torch.randint(100, 4000, (1, 2, 4, 4), generator=torch.Generator().manual_seed(1)).float()
-    level = noise_level(torch.tensor(150.0), torch.tensor(2.0), 2.0, 4)
+    level = noise_level(torch.tensor(150.0), torch.tensor(2.0), 1.0, 4)  # half of the light and of the background
     with torch.no_grad():
         expected = made(counts_to_signal(counts, acquisition), level.reshape(1, 1, 1, 1))[0]
     torch.testing.assert_close(decode(made, counts, acquisition).image, expected)

@@ -10,7 +10,7 @@ import tifffile
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import discs
+from support import assert_sentence, discs
 
 from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.segmentation.instances import DEEP, distance_target
@@ -166,3 +166,29 @@ def test_unusable_folders_are_refused_with_a_sentence(tmp_path: Path) -> None:
     refused(masks=False)
     tifffile.imwrite(tmp_path / "images" / "a.tif", np.full((8, 8), np.nan, dtype=np.float32))
     refused(SpecimenError, masks=False)
+
+
+@pytest.mark.parametrize("numbers", [(5, 3_000_000_000), (1, 2)])
+def test_cells_keep_their_pixels_whatever_their_numbers(tmp_path: Path, numbers: tuple[int, int]) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((20, 40), np.uint32)
+    mask[2:12, 2:12], mask[2:12, 20:30] = numbers
+    tifffile.imwrite(tmp_path / "images" / "a.tif", mask.astype(np.uint8))
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", mask)
+    (example,) = read_examples(tmp_path, masks=True)
+    assert example.labels is not None
+    assert sorted(np.bincount(np.unique(example.labels, return_inverse=True)[1].ravel())) == [100, 100, 600]
+
+
+@pytest.mark.parametrize("kind", ["negative", "fractions"])
+def test_masks_that_number_no_cells_are_refused(tmp_path: Path, kind: str) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((20, 40), np.int16 if kind == "negative" else np.float32)
+    mask[3, 3] = -1 if kind == "negative" else 0.5
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.eye(20, 40, dtype=np.uint8))
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", mask)
+    with pytest.raises(FileError, match="whole number") as refusal:
+        read_examples(tmp_path, masks=True)
+    assert_sentence(refusal.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,13 +12,16 @@ from support import TRUST, assert_sentence, discs, make_set, quick_recipe
 
 from napari_dmu.errors import Cancelled, SettingsError
 from napari_dmu.evaluation.typicality import FeatureMean, distance, limit_at
+from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.forward import Microscope
 from napari_dmu.reconstruction.error_bar import ErrorHead
 from napari_dmu.reconstruction.inference import decode, noise_of
 from napari_dmu.reconstruction.shapes import ErrorShape
+from napari_dmu.training import precision
 from napari_dmu.training.data import CropSampler, Example
 from napari_dmu.training.error_stage import add_error_bars, calibrate_again, error_step
 from napari_dmu.training.loop import train
-from napari_dmu.training.recipe import ErrorStage
+from napari_dmu.training.recipe import ErrorStage, NoiseSpread
 from napari_dmu.training.stages import Draw
 from napari_dmu.training.trust import LIGHTS, measure_trust
 from napari_dmu.training.typicality import CROPS
@@ -194,3 +198,35 @@ def test_a_recipe_with_error_bars_makes_a_set_with_error_bars(images: Path, tmp_
     assert read_set(out).header == written.header
     assert "error bars" in seen
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_training_tells_the_noise_that_is_told_afterwards() -> None:
+    """Also for a detector that loses and multiplies light."""
+    acquisition = Acquisition(
+        bin=4, exposures=1, period=8, photons=100, background=500, read_noise=3, quantum_efficiency=0.4,
+        excess_noise=2.0, dark_current=20.0,
+    )  # fmt: skip
+    draw = Draw(acquisition, NoiseSpread(share=0.0), torch.Generator().manual_seed(0))
+    microscope = Microscope(torch.ones(1, 8, 8), acquisition)
+    _, level = draw.signal(torch.rand(3, 1, 16, 16), microscope)
+    np.testing.assert_allclose(level.flatten(), noise_of(acquisition), rtol=1e-5)
+
+
+def test_the_signal_is_in_full_precision_where_networks_are_not(
+    bare: PatternSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_bfloat16", lambda device: True)
+    seen = []
+    original = Draw.signal
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return original(*arguments)
+
+    monkeypatch.setattr(Draw, "signal", watched)
+    sampler = CropSampler([examples(0, 2)], [1.0], device=torch.device("cpu"))
+    draw = Draw(bare.acquisition, STAGE.noise, torch.Generator().manual_seed(0))
+    head = ErrorHead(bare.header.decoder.widths[0], bare.header.decoder.stride, STAGE.shape)
+    loss = error_step(bare.microscope(torch.device("cpu")), bare, head, sampler, draw, STAGE)
+    assert seen == [False]
+    assert torch.isfinite(loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,18 @@ def test_one_that_fails_does_not_stop_the_others(recipes: Path, out: Path, image
     assert states(outcomes) == {"c": "trained", "a": "failed", "b": "failed"}
     assert "nowhere" in outcomes[1].error
     assert "damaged" in outcomes[2].error
+
+
+def test_a_damaged_image_does_not_stop_the_others(recipes: Path, out: Path, images: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(images, data)
+    shutil.copytree(data / "discs" / "train", data / "spoilt")
+    first = next((data / "spoilt" / "images").iterdir())
+    first.write_bytes(first.read_bytes()[:-1000])
+    (recipes / "c.yaml").write_text(yaml.safe_dump(quick(training=[{"folder": "spoilt"}])), encoding="utf-8")
+    outcomes = train_matrix(plan([recipes], out), data, device=CPU)
+    assert states(outcomes) == {"c": "failed", "a": "trained", "b": "trained"}
+    assert first.name in outcomes[0].error
 
 
 KILLED = """

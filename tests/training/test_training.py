@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from support import assert_sentence, quick_recipe
 
@@ -210,6 +212,30 @@ def test_a_training_that_was_stopped_goes_on_as_if_nothing_had_happened(
     assert_equal(resumed, trained, 1e-6)
     assert resumed.header.provenance.curve == trained.header.provenance.curve
     assert list(tmp_path.iterdir()) == [out]  # no checkpoint is left behind
+
+
+@pytest.mark.parametrize("steps", [7, 25])
+@pytest.mark.parametrize("changed", ["recipe", "images"])
+def test_checkpoints_are_for_their_own_recipe_and_images_alone(
+    images: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, changed: str, steps: int
+) -> None:
+    for module in (content, single):
+        monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    data, out = tmp_path / "data", tmp_path / "sets" / "discs.dmu.safetensors"
+    shutil.copytree(images, data)
+    out.parent.mkdir()
+    with pytest.raises(Cancelled):
+        train(recipe, data, out, device=CPU, check_cancelled=stop_after(steps))
+    left = {path: path.read_bytes() for path in out.parent.iterdir()}
+    if changed == "recipe":
+        recipe = recipe.model_copy(update={"seed": 1})
+    else:
+        path = sorted((data / recipe.training[0].folder / "images").iterdir())[0]
+        tifffile.imwrite(path, tifffile.imread(path)[::-1])
+    with pytest.raises(FileError) as refusal:
+        train(recipe, data, out, device=CPU)
+    assert_sentence(refusal.value)
+    assert {path: path.read_bytes() for path in out.parent.iterdir()} == left
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -33,20 +32,43 @@ class Decoded(NamedTuple):
     scale: Tensor | None = None
 
 
-def equivalent_camera(acquisition: Acquisition) -> tuple[float, float]:
-    """(photons, read noise) of a camera without excess noise, dark current or loss and with the same noise.
+class EquivalentCamera(NamedTuple):
+    """A camera without excess noise, dark current or loss: photons and background detected, read noise (electrons)."""
 
-    With the electrons over F², the shot noise of the result is that of a camera again.
+    photons: Tensor
+    read_noise: Tensor
+    background: float
+
+
+def equivalent_camera(
+    acquisition: Acquisition, photons: Tensor | None = None, read_noise: Tensor | None = None
+) -> EquivalentCamera:
+    """The simplest camera with the noise of an acquisition, or of one with other photons and read noise.
+
+    With the electrons over F², the shot noise of the result is that of a camera again. ``photons`` and ``read_noise``
+    may have any shape; where not given they are the acquisition's, in float64.
     """
+    light, read = (
+        torch.tensor(own, dtype=torch.float64) if given is None else given
+        for own, given in ((acquisition.photons, photons), (acquisition.read_noise, read_noise))
+    )
     excess = acquisition.excess_noise
-    read = math.sqrt(acquisition.dark_electrons / excess + (acquisition.read_noise / excess) ** 2)
-    return acquisition.photons * acquisition.quantum_efficiency / excess, read
+    detected = acquisition.quantum_efficiency / excess
+    noise = (acquisition.dark_electrons / excess + (read / excess) ** 2).sqrt()
+    return EquivalentCamera(light * detected, noise, acquisition.background * detected)
+
+
+def level_of(acquisition: Acquisition, photons: Tensor | None = None, read_noise: Tensor | None = None) -> Tensor:
+    """Relative noise level with which a decoder is told of an acquisition, see ``refinement.noise_level``.
+
+    The same in training and afterwards. For the arguments see ``equivalent_camera``; their shape is kept.
+    """
+    return noise_level(*equivalent_camera(acquisition, photons, read_noise), acquisition.bin)
 
 
 def noise_of(acquisition: Acquisition) -> float:
-    """Relative noise level with which a decoder is told of an acquisition, see ``refinement.noise_level``."""
-    light, read = (torch.tensor(value, dtype=torch.float64) for value in equivalent_camera(acquisition))
-    return float(noise_level(light, read, acquisition.background, acquisition.bin))
+    """``level_of`` an acquisition as a number."""
+    return float(level_of(acquisition))
 
 
 @torch.inference_mode()

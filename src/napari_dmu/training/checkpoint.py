@@ -15,17 +15,20 @@ from napari_dmu.errors import FileError
 from napari_dmu.files.atomic import atomic_path
 
 
-def save_checkpoint(path: Path, modules: dict[str, Any], numbers: dict[str, Any]) -> None:
-    """Write the state of modules, optimisers and generators, and JSON-able numbers; whole or not at all."""
+def save_checkpoint(path: Path, modules: dict[str, Any], numbers: dict[str, Any], *, training: str = "") -> None:
+    """Write the state of modules, optimisers and generators, and JSON-able numbers; whole or not at all.
+
+    ``training`` tells this training from others whose parts have the same shapes.
+    """
     tensors: dict[str, Tensor] = {}
     for name, part in modules.items():
         for key, value in _tensors_of(part).items():
             tensors[f"{name}/{key}"] = value.detach().to("cpu", copy=True).contiguous()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"numbers": json.dumps(numbers)}))
+        temporary.write_bytes(save(tensors, metadata={"numbers": json.dumps(numbers), "training": training}))
 
 
-def load_checkpoint(path: Path, modules: dict[str, Any]) -> dict[str, Any]:
+def load_checkpoint(path: Path, modules: dict[str, Any], *, training: str = "") -> dict[str, Any]:
     """Restore what ``save_checkpoint`` wrote into the same parts; returns the numbers.
 
     Raises
@@ -35,14 +38,20 @@ def load_checkpoint(path: Path, modules: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            numbers: dict[str, Any] = json.loads((file.metadata() or {})["numbers"])
+            metadata = file.metadata() or {}
+            numbers: dict[str, Any] = json.loads(metadata["numbers"])
+            if metadata["training"] != training:  # the model card would not be true
+                raise ValueError("another training")
             # Copies, not views of the mapped file: the next checkpoint replaces it.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
         for name, part in modules.items():
             prefix = f"{name}/"
             _restore(part, {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise FileError(f"The checkpoint {path.name} does not fit this training: delete it to start anew.") from error
+        raise FileError(
+            f"The checkpoint {path.name} does not fit this training (the recipe, the images or the start have changed, "
+            "or it is damaged): delete it to start anew."
+        ) from error
     return numbers
 
 

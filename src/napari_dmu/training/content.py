@@ -13,7 +13,6 @@ from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.patterns import Patterns, make_patterns
 from napari_dmu.reconstruction.linear_design import designed_patterns
 from napari_dmu.reconstruction.refinement import Decoder
-from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import CropSampler
 from napari_dmu.training.optimiser import DecoderOptimiser
 from napari_dmu.training.session import CHECKPOINT_SECONDS, Session, frozen
@@ -62,8 +61,8 @@ def content_stage(session: Session) -> tuple[Patterns, Decoder, str]:
     }  # fmt: skip
     guard = SpikeGuard()
     first, best_psnr, chosen = 0, -np.inf, "start"
-    if session.checkpoint.exists():
-        numbers = load_checkpoint(session.checkpoint, parts)
+    numbers = session.load("", parts)
+    if numbers is not None:
         first, best_psnr, chosen = numbers["step"], numbers["best"], numbers["chosen"]
         guard.usual = numbers["usual"]
         average.steps, session.seconds = first, numbers["seconds"]
@@ -108,7 +107,7 @@ def content_stage(session: Session) -> tuple[Patterns, Decoder, str]:
                 "step": step + 1, "best": best_psnr, "chosen": chosen, "curve": session.curve,
                 "seconds": session.seconds, "usual": guard.usual,
             }  # fmt: skip
-            save_checkpoint(session.checkpoint, parts, numbers)
+            session.save("", parts, numbers)
     return best_patterns.binary(), frozen(best.module), chosen
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.files.pages import reading
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
 from napari_dmu.segmentation.instances import depths
 
@@ -70,9 +71,9 @@ def _images_of(folder: Path) -> Path:
 
 def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
     """One image as stored, and its mask where wanted: (Y, X) each. Errors: see ``read_examples``."""
-    import tifffile
+    from skimage.segmentation import relabel_sequential
 
-    plane = check_plane(tifffile.imread(_images_of(folder) / name))
+    plane = check_plane(_stored(_images_of(folder) / name))
     if plane.ndim != 2:
         raise FileError(f"{name} has {plane.ndim} axes, training images have two: split it into planes.")
     if not masks:
@@ -80,10 +81,24 @@ def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], N
     mask = folder / "masks" / name
     if not mask.is_file():
         raise FileError(f"{name} has no mask in {mask.parent}: add it, or set masks: false.")
-    labels = tifffile.imread(mask).astype(np.int32)
+    labels = _stored(mask)
     if labels.shape != plane.shape:
         raise FileError(f"The mask of {name} has shape {labels.shape}, its image {plane.shape}: correct the mask.")
-    return plane, labels
+    if labels.dtype.kind not in "uib" or labels.min() < 0:
+        raise FileError(
+            f"The mask of {name} has fractions or numbers below 0: save one whole number a cell, 0 between."
+        )
+    if labels.max() > np.iinfo(np.int32).max:
+        labels = relabel_sequential(labels)[0]
+    return plane, labels.astype(np.int32)
+
+
+def _stored(path: Path) -> NDArray[Any]:
+    import tifffile
+
+    with reading(path):
+        pixels: NDArray[Any] = tifffile.imread(path)
+    return pixels
 
 
 def as_example(name: str, plane: NDArray[Any], labels: NDArray[np.int32] | None) -> Example:
@@ -108,7 +123,7 @@ def read_examples(
     Raises
     ------
     FileError
-        Where there is no image, or no mask of the same name and size although masks are wanted.
+        Where there is no image, or one is damaged, or has no mask of the same name and size although masks are wanted.
     SettingsError
         Where an entry of ``files`` or ``skip`` fits no image.
     """

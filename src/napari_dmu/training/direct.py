@@ -40,7 +40,7 @@ def direct_stage(session: Session, start: Patterns) -> Result:
     head = SegmentationHead(recipe.decoder.widths[0], recipe.decoder.stride, head_stage.shape).to(device)
     for network in (decoder, head):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if not session.checkpoint.with_name(session.checkpoint.name + ".task").exists():
+    if not session.checkpoint_of("task").exists():
         sampler = CropSampler(session.training, [s.weight for s in recipe.training], device=device)
         draw = Draw(a, recipe.noise, session.generator)
         with torch.no_grad():

@@ -139,7 +139,7 @@ def _trained(
     """The averaged error head after all steps, frozen, its weights rounded to what the file keeps."""
     shape = instrument.header.decoder
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would set the GPUs' too, for good
         head = ErrorHead(shape.widths[0], shape.stride, stage.shape)
     head.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     draw = Draw(instrument.acquisition, stage.noise, torch.Generator().manual_seed(seed))
@@ -177,9 +177,11 @@ def error_step(
     period = instrument.acquisition.period
     side = math.ceil(stage.crop / period) * period
     specimen = jitter(sampler.draw(stage.batch, side, draw.generator)[:, :1], draw.generator)
-    with torch.no_grad(), autocast(specimen.device):
+    with torch.no_grad():
+        # Outside of autocast: in half precision the signal's rounding would be above its noise.
         signal, level = draw.signal(specimen, microscope)
-        image, _lifted, features = instrument.decoder(signal, level)
+        with autocast(specimen.device):
+            image, _lifted, features = instrument.decoder(signal, level)
     with autocast(specimen.device):
         scale = head(image.float(), features, level)
     return interval_loss(scale, image.float() - specimen, stage.level)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +14,7 @@ from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
 from napari_dmu.training.content import content_stage, start_patterns
-from napari_dmu.training.data import Example
+from napari_dmu.training.data import Example, fingerprint
 from napari_dmu.training.direct import direct_stage
 from napari_dmu.training.finish import finish
 from napari_dmu.training.head_stage import head_stage
@@ -56,18 +58,21 @@ def train(
     check_cancelled
         Called at every step; raises to stop.
     """
+    training = [_examples(data, s, recipe) for s in recipe.training]
     session = Session(
         recipe,
         device,
-        [_examples(data, s, recipe) for s in recipe.training],
+        training,
         {s.folder: _examples(data, s, recipe) for s in recipe.validation},
         torch.Generator().manual_seed(recipe.seed),
         out.with_name(out.name + ".checkpoint"),
         report or (lambda done, total, what: None),
         check_cancelled or (lambda: None),
+        _identity(recipe, training, start, keep_head),
     )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(recipe.seed)
+    with torch.random.fork_rng(devices=[]):
+        # Networks are made on the CPU. torch.manual_seed would set the generators of all GPUs too, for good.
+        torch.default_generator.manual_seed(recipe.seed)
         if recipe.task is not None and recipe.task.direct:
             return finish(session, out, *direct_stage(session, start_patterns(session)))
         if start is None:
@@ -82,6 +87,13 @@ def train(
         if head is not None and recipe.task is not None:
             patterns, decoder, head, chosen = task_stage(session, patterns, decoder, head, chosen)
     return finish(session, out, patterns, decoder, head, chosen)
+
+
+def _identity(recipe: Recipe, training: Sequence[Sequence[Example]], start: PatternSet | None, keep_head: bool) -> str:
+    """sha256 of all that decides what a training makes: only its own checkpoints are gone on with."""
+    images = fingerprint([example for group in training for example in group])
+    made_of = [recipe.model_dump(mode="json"), images, None if start is None else start.hash, keep_head]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def _examples(data: Path, source: Source, recipe: Recipe) -> list[Example]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import Example
 from napari_dmu.training.recipe import Recipe
 
@@ -29,8 +30,28 @@ class Session:
     checkpoint: Path
     report: Report
     check_cancelled: Callable[[], None]
+    identity: str = ""  # of recipe, images and what is started from
     curve: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
+
+    def checkpoint_of(self, stage: str) -> Path:
+        """Path of a stage's checkpoint; stage 1 (empty name) has the plain one."""
+        return self.checkpoint.with_name(f"{self.checkpoint.name}.{stage}") if stage else self.checkpoint
+
+    def save(self, stage: str, parts: dict[str, Any], numbers: dict[str, Any]) -> None:
+        """Renew a stage's checkpoint; see ``save_checkpoint``."""
+        save_checkpoint(self.checkpoint_of(stage), parts, numbers, training=self.identity)
+
+    def load(self, stage: str, parts: dict[str, Any]) -> dict[str, Any] | None:
+        """Restore a stage's checkpoint into the parts and give its numbers; None where there is none.
+
+        Raises
+        ------
+        FileError
+            Where it is damaged or of another training.
+        """
+        path = self.checkpoint_of(stage)
+        return load_checkpoint(path, parts, training=self.identity) if path.exists() else None
 
     @property
     def total(self) -> int:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
-from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.optimiser import DecoderOptimiser
 from napari_dmu.training.session import CHECKPOINT_SECONDS, Session
 from napari_dmu.training.stages import Average, SpikeGuard, one_cycle
@@ -47,14 +46,12 @@ def train_network(
         Largest learning rate; decay of the average.
     """
     optimiser, average, guard = DecoderOptimiser(network), Average(network, ema), SpikeGuard()
-    path = session.checkpoint.with_name(f"{session.checkpoint.name}.{name}")
     parts = {
         name: network, "average": average.module, "muon": optimiser.muon, "adam": optimiser.adam,
         "random": session.generator,
     }  # fmt: skip
     first = 0
-    if path.exists():
-        numbers = load_checkpoint(path, parts)
+    if (numbers := session.load(name, parts)) is not None:
         first, session.seconds, guard.usual = numbers["step"], numbers["seconds"], numbers["usual"]
         average.steps = first
     saved = mark = time.monotonic()
@@ -74,5 +71,5 @@ def train_network(
             log.info("%s %s step %d loss %.5f", session.recipe.name, name, step + 1, loss.item())
         if now - saved > CHECKPOINT_SECONDS or last:
             session.seconds, mark, saved = session.seconds + now - mark, now, now
-            save_checkpoint(path, parts, {"step": step + 1, "seconds": session.seconds, "usual": guard.usual})
+            session.save(name, parts, {"step": step + 1, "seconds": session.seconds, "usual": guard.usual})
     return average.module

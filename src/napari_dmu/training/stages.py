@@ -13,8 +13,9 @@ from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.detector import noisy_signal
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.patterns import Patterns
+from napari_dmu.reconstruction.inference import level_of
 from napari_dmu.reconstruction.lifting import LiftingStatistics
-from napari_dmu.reconstruction.refinement import Decoder, noise_level
+from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.reconstruction.shapes import whole_step
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
 from napari_dmu.training.augment import cell_crops, ended_anywhere, with_scenes
@@ -140,7 +141,7 @@ class Draw:
         noise_seed = int(torch.randint(0, 2**62, (1,), generator=self.generator))
         generator = torch.Generator(device=specimen.device).manual_seed(noise_seed)
         signal = noisy_signal(clean, self.acquisition, generator=generator, photons=photons, read_noise=read)
-        return signal, noise_level(photons, read, self.acquisition.background, self.acquisition.bin)
+        return signal, level_of(self.acquisition, photons, read)
 
 
 @torch.no_grad()

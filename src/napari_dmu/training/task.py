@@ -18,7 +18,6 @@ from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
 from napari_dmu.segmentation.settings import InstanceSettings
-from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import CropSampler
 from napari_dmu.training.losses import content_loss
 from napari_dmu.training.optimiser import DecoderOptimiser
@@ -164,11 +163,10 @@ def train_chain(session: Session, chain: Chain, stage: TaskStage, *, to_beat: fl
         "best_head": best.head, "muon": network.muon, "adam": network.adam, "mirrors": mirrors,
         "random": session.generator,
     }  # fmt: skip
-    path = session.checkpoint.with_name(session.checkpoint.name + ".task")
     guard = SpikeGuard()
     state: dict[str, Any] = {"step": 0, "best_step": 0, "best_f1": to_beat, "last_f1": to_beat, "usual": None}
-    if path.exists():
-        state = load_checkpoint(path, parts)
+    if (saved_state := session.load("task", parts)) is not None:
+        state = saved_state
         session.seconds, guard.usual = state["seconds"], state["usual"]
         decoder.steps = head.steps = state["step"]
     offset = session.total - stage.steps
@@ -204,7 +202,7 @@ def train_chain(session: Session, chain: Chain, stage: TaskStage, *, to_beat: fl
         if now - saved > CHECKPOINT_SECONDS or last:
             session.seconds, mark, saved = session.seconds + now - mark, now, now
             numbers = {**state, "step": step + 1, "seconds": session.seconds, "usual": guard.usual}
-            save_checkpoint(path, parts, numbers)
+            session.save("task", parts, numbers)
     if not state["best_step"]:
         return Found(None, state["last_f1"])
     for network_of_best in (best.decoder, best.head):
