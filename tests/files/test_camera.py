@@ -19,7 +19,7 @@ from napari_dmu.files.camera import read_camera
 from napari_dmu.files.camera_run import CameraRun, read_run
 from napari_dmu.files.frames import FRACTION
 from napari_dmu.microscope.acquisition import Registration
-from napari_dmu.microscope.detector import counts_to_signal
+from napari_dmu.microscope.detector import counts_to_signal, saturation_count
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import Measurement
 from napari_dmu.zoo.pattern_set import PatternSet
@@ -174,6 +174,24 @@ def test_saturated_camera_pixels_are_told(tmp_path: Path) -> None:
     frames[0, 0, :3] = 4095
     back = read_camera(write_run(tmp_path, frames, bits=12, camera_bin=2))
     assert back.info.saturated == pytest.approx(2 / (4 * 64))
+
+
+@pytest.mark.parametrize("bin_", [1, 2, 3])
+@pytest.mark.parametrize("dark", [False, True])
+def test_samples_of_saturated_camera_pixels_count_as_saturated(tmp_path: Path, bin_: int, dark: bool) -> None:
+    side = 16 * bin_
+    frames = np.full((4, side, side), 500, np.uint16)
+    frames[0, :bin_, : 3 * bin_] = 4095  # three samples as a whole
+    frames[1, 0, 0] = 4095  # a hot pixel
+    tifffile.imwrite(tmp_path / "dark.tif", np.full((side, side), OFFSET, np.uint16))
+    back = read_camera(write_run(tmp_path, frames, bits=12, camera_bin=bin_, dark_frame="dark.tif" if dark else None))
+    counts = np.asarray(back.data)
+    full = counts >= saturation_count(back.info.acquisition)
+    expected = np.zeros_like(full)
+    expected[0, 0, :3] = True
+    expected[1, 0, 0] = bin_ == 1
+    np.testing.assert_array_equal(full, expected)
+    assert (counts[full] == counts.max()).all()
 
 
 def test_photons_are_estimated_from_the_brightest_bins(tmp_path: Path, instrument: PatternSet) -> None:

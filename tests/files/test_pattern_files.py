@@ -100,3 +100,29 @@ def test_the_recipe_for_custom_patterns_names_the_reader() -> None:
     with pytest.raises(SettingsError, match="read_patterns") as caught:
         make_patterns("custom", exposures=4, period=8, bin=4)
     assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("levels", [(255, 100), (100, 128)])
+def test_grey_levels_in_files_of_their_own_are_grey(tmp_path: Path, levels: tuple[int, int]) -> None:
+    for name, level in zip("ab", levels, strict=True):
+        Image.fromarray(BINARY[0] * np.uint8(level)).save(tmp_path / f"{name}.png")
+    with pytest.raises(SettingsError, match="grey") as caught:
+        read_patterns(tmp_path)
+    assert_sentence(caught.value)
+    Image.fromarray(BINARY[0] * np.uint8(levels[0])).save(tmp_path / "b.png")
+    np.testing.assert_array_equal(read_patterns(tmp_path), BINARY[[0, 0]])
+
+
+def test_an_even_grey_is_neither_on_nor_off(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 128, np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(SettingsError, match="grey"):
+        read_patterns(tmp_path / "a.png")
+
+
+def test_floating_files_of_several_levels_are_refused_with_or_without_dithering(tmp_path: Path) -> None:
+    for name, level in (("a", 100.0), ("b", 255.0)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", BINARY[0] * np.float32(level))
+    for dither in (None, "ordered"):
+        with pytest.raises(SettingsError) as caught:
+            read_patterns(tmp_path, dither=dither)  # type: ignore[arg-type]
+        assert_sentence(caught.value)

@@ -1,6 +1,7 @@
 """OME-Zarr: valid NGFF for others, the same measurement for us, lazily, whole or not at all."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,10 @@ def test_a_damaged_chunk_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(FileError) as caught:
         data.compute()
     assert_sentence(caught.value)
+
+
+def test_a_mirrored_specimen_comes_back(tmp_path: Path) -> None:
+    m = make(("y", "x"), (), "u2")
+    m = replace(m, info=m.info.model_copy(update={"scale": (-0.5, 0.5)}))
+    write_measurement(tmp_path / "m.ome.zarr", m)
+    assert read_measurement(tmp_path / "m.ome.zarr").info == m.info

@@ -17,6 +17,7 @@ from napari_dmu.files.camera_run import CameraRun, read_run
 from napari_dmu.files.frames import Corrections, FrameStack, corrections_of, open_frames
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.checking import checked_update
+from napari_dmu.microscope.detector import WELL_MARGIN
 from napari_dmu.microscope.measurement import Measurement, MeasurementInfo
 
 if TYPE_CHECKING:
@@ -150,12 +151,17 @@ def _camera(run: CameraRun, acquisition: Acquisition, corrections: Corrections) 
     if run.dark_frame is not None:  # its mean is subtracted, its noise stays
         variance += dark * run.exposure_time * run.excess_noise
         dark = 0.0
+    read_noise = math.sqrt(variance) if variance != run.read_noise**2 else run.read_noise
+    # Of the camera only full scale is known; where the stored counts have room above it, it is stored as a full well.
+    full_well = None
+    if corrections.full < 2**corrections.bits - 1:
+        full_well = (corrections.full - corrections.offset) * corrections.gain + WELL_MARGIN * read_noise
     return checked_update(
-        acquisition.model_copy(update={"full_well": None}),  # the set's; of the camera only full scale is known
+        acquisition.model_copy(update={"full_well": full_well}),
         {
             "photons": run.photons,
             "background": pixels * run.background,
-            "read_noise": math.sqrt(variance) if variance != run.read_noise**2 else run.read_noise,
+            "read_noise": read_noise,
             "quantum_efficiency": run.quantum_efficiency,
             "excess_noise": run.excess_noise,
             "dark_current": dark,

@@ -139,11 +139,14 @@ class Corrections:
     ----------
     gain, offset, bits
         Electrons per stored count, stored counts without light, and bits that hold them.
+    full
+        Stored counts of a sample whose camera pixels are all at full scale.
     """
 
     gain: float
     offset: int
     bits: int
+    full: int
     run: CameraRun
     side: float
     dark: NDArray[np.float64] | float
@@ -166,6 +169,8 @@ class Corrections:
     def apply(self, frame: NDArray[Any], number: int) -> tuple[NDArray[np.unsignedinteger], int]:
         """Stored counts of a frame, and how many of them contain a saturated camera pixel.
 
+        A sample of which half the camera pixels are saturated is stored as ``full``; less (a hot pixel) is let be.
+
         Raises
         ------
         SettingsError
@@ -179,15 +184,16 @@ class Corrections:
                 "correct 'bits'."
             )
         turn = self.run.orientation
-        saturated = int(self._blocks(oriented(raw >= top, turn)).any(axis=(1, 3)).sum())
+        share = self._blocks(oriented(raw >= top, turn)).mean(axis=(1, 3))
+        saturated, least = int(np.count_nonzero(share)), np.where(share >= 0.5, self.full, 0)
         if self.exact:
             counts = self._blocks(oriented(raw, turn)).sum(axis=(1, 3), dtype=np.uint64)
-            return counts.astype(self.dtype), saturated
+            return np.maximum(counts, least).astype(self.dtype), saturated
         light = oriented((raw - self.dark) / self.flat, turn)
         if self.run.align == "resample":
             light = _resampled(light, self.run.registration, self.side)
         stored = np.rint(self._blocks(light).sum(axis=(1, 3)) * FRACTION) + self.offset
-        return np.clip(stored, 0, 2**self.bits - 1).astype(self.dtype), saturated
+        return np.clip(np.maximum(stored, least), 0, 2**self.bits - 1).astype(self.dtype), saturated
 
 
 def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) -> Corrections:
@@ -232,15 +238,17 @@ def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) ->
     aligned = run.align == "resample"
     exact = run.dark_frame is None and run.flat_field is None and not aligned and float(run.offset).is_integer()
     side, top = bin / b, b**2 * (2**run.bits - 1)
+    full = top
     if exact:
         gain, offset = run.gain, int(run.offset) * b**2
     else:
         room = max(_PEDESTAL, b * _PEDESTAL * run.read_noise / run.gain, b**2 * run.offset)
         gain, offset = run.gain / FRACTION, math.ceil(room) * FRACTION
+        full = round((top - b**2 * float(np.mean(dark))) * FRACTION) + offset
         top = math.ceil(top * FRACTION / float(np.min(flat))) + offset
     bits = max(run.bits, top.bit_length())
     if bits > 32:
         raise SettingsError(
             f"The sums of {b} by {b} camera pixels need {bits} bits and 32 is the most: use a smaller camera_bin."
         )
-    return Corrections(gain, offset, bits, run, side, dark, flat, exact)
+    return Corrections(gain, offset, bits, full, run, side, dark, flat, exact)

@@ -83,12 +83,14 @@ def read_patterns(
         raise SettingsError(f"The patterns have different sizes ({these}): give all of them the same period.")
     for part, file in zip(parts, files, strict=True):
         _check_values(part, file.name)
-    if not all(np.isin(part, (0, part.max())).all() for part in parts):
+    if not _two_valued(parts):
         if dither is None:
             raise SettingsError(
                 "The patterns are grey, but a mirror is on or off: dither them (floyd-steinberg or ordered) or save "
                 "them with two values."
             )
+        for part, file in zip(parts, files, strict=True):
+            _check_range(part, file.name)
         spread = _floyd_steinberg if dither == "floyd-steinberg" else _ordered
         parts = [np.stack([spread(one / _white(part)) for one in part]) for part in parts]
     values = np.concatenate([part > 0 for part in parts])
@@ -131,17 +133,34 @@ def _read_bmp(path: Path) -> NDArray[Any]:
     return grey
 
 
+def _two_valued(parts: Sequence[NDArray[Any]]) -> bool:
+    """Whether every file holds nothing but off and on, and on is the same value or white in all of them."""
+    if not all(np.isin(part, (0, part.max())).all() for part in parts):
+        return False
+    grey = {float(part.max()) for part in parts if part.max() not in (0, _white(part))}
+    if not grey:
+        return True
+    # A value of its own may mean on where all files share it and off is there too; on its own it is grey.
+    shared = len(grey) == 1 and grey == {float(part.max()) for part in parts if part.any()}
+    return shared and any(bool((part == 0).any()) for part in parts)
+
+
 def _check_values(values: NDArray[Any], name: str) -> None:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise SettingsError(f"'{name}' has negative or undefined values: patterns go from 0 (off) to white (on).")
-    if values.dtype.kind == "f" and high > 1.0 and not np.isin(values, (0, values.max())).all():
-        raise SettingsError(f"'{name}' has floating values up to {high:g}: scale the patterns to 0 … 1.")
+    if not np.isin(values, (0, values.max())).all():
+        _check_range(values, name)
+
+
+def _check_range(values: NDArray[Any], name: str) -> None:
+    if values.dtype.kind == "f" and values.max() > 1.0:
+        raise SettingsError(f"'{name}' has floating values up to {values.max():g}: scale the patterns to 0 … 1.")
 
 
 def _white(values: NDArray[Any]) -> float:
     """The value that means on in a grey file: 1 where nothing is above it, else full scale of the type."""
-    return 1.0 if values.max() <= 1 else float(np.iinfo(values.dtype).max)
+    return 1.0 if values.max() <= 1 or values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
 
 
 def _ordered(grey: NDArray[np.float64]) -> NDArray[np.uint8]:

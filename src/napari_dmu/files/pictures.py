@@ -12,7 +12,7 @@ from napari_dmu.errors import SpecimenError
 from napari_dmu.files.pages import reading
 
 _SUFFIXES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
-_REC601 = np.array([0.299, 0.587, 0.114])
+_REC601 = (0.299, 0.587, 0.114)
 
 
 def is_picture(path: Path, head: bytes) -> bool:
@@ -31,9 +31,26 @@ def refuse_colour(name: str, *, grey: bool = False) -> SpecimenError:
 
 def luminance_of(rgb: NDArray[Any]) -> NDArray[Any]:
     """(..., 3 or 4) colours to luminance with the weights of Rec. 601, in the same type; alpha is left out."""
-    grey = rgb[..., :3].astype(np.float64) @ _REC601
+    grey: NDArray[Any] = np.zeros(rgb.shape[:-1])
+    for channel, weight in enumerate(_REC601):  # one after the other: three channels at once in float64 are large
+        grey += weight * rgb[..., channel]
     whole: NDArray[Any] = np.rint(grey) if rgb.dtype.kind in "ui" else grey
     return whole.astype(rgb.dtype)
+
+
+class Luminance:
+    """The luminance of (..., Y, X, 3 or 4) colours as an array (..., Y, X), worked out where it is looked at."""
+
+    def __init__(self, rgb: Any) -> None:
+        self._rgb = rgb
+        self.shape: tuple[int, ...] = tuple(int(n) for n in rgb.shape[:-1])
+        self.ndim, self.dtype = len(self.shape), np.dtype(rgb.dtype)
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        return luminance_of(np.asarray(self._rgb[index]))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[...].astype(self.dtype if dtype is None else dtype, copy=False)
 
 
 def read_picture(path: Path, *, luminance: bool) -> tuple[NDArray[Any], tuple[str, ...]]:

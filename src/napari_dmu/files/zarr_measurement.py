@@ -197,7 +197,7 @@ def _geometry(multiscale: dict[str, Any], rank: int) -> tuple[list[str], list[fl
         scale[i], translate[i] = scale[i] * factor_of, translate[i] * factor_of
     if not len(names) == len(scale) == rank or len(set(names)) != rank:
         raise ValueError("axes")
-    if not all(math.isfinite(v) and v > 0 for v in scale):
+    if not all(math.isfinite(v) and v != 0 for v in scale):
         raise ValueError("scale")
     return names, scale, translate, units
 

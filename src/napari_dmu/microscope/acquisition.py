@@ -27,7 +27,7 @@ class Psf(BaseModel):
         Measured: rows of a square kernel with an odd side, on the specimen's pixels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: PsfKind = "gaussian"
     sigma: float = Field(default=1.0, ge=0.0, le=64.0, description="Gaussian σ (specimen pixels)")
@@ -67,7 +67,7 @@ class Registration(BaseModel):
         Magnification error, 1 = none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     shift: tuple[float, float] = Field(default=(0.0, 0.0), description="Shift y, x (specimen pixels)")
     rotation: float = Field(default=0.0, ge=-180.0, le=180.0, description="Rotation (degrees)")
@@ -115,7 +115,7 @@ class Acquisition(BaseModel):
         Where the patterns really lie on the specimen.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     bin: int = Field(ge=1, le=1024, description="Binning d (specimen pixels)")
     exposures: int = Field(ge=1, le=4096, description="Exposures T")
