@@ -273,6 +273,20 @@ def test_an_image_without_cells(qtbot: Any, panel_in: Opener) -> None:
 
 
 @pytest.mark.qt
+def test_true_cells_may_be_a_pyramid(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:
+    viewer, panel = panel_in()
+    viewer.add_image(cells, name="cells")
+    _press(qtbot, panel, "measure")
+    _press(qtbot, panel, "reconstruct")
+    _press(qtbot, panel, "segment")
+    truth = np.asarray(_of(viewer, "labels").data)
+    viewer.add_labels([truth, truth[::2, ::2]], multiscale=True, name="cells_pyramid")
+    panel.truth.choose(panel.truth.itemData(1))
+    assert _press(qtbot, panel, "compare").startswith("✓")
+    assert "0&nbsp;missed" in panel.cells.entries["missed"].text()
+
+
+@pytest.mark.qt
 def test_true_cells_of_another_shape_give_one_sentence(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:
     viewer, panel = panel_in()
     viewer.add_image(cells, name="cells")

@@ -5,10 +5,13 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+from dask import delayed
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
+from napari_dmu.engine.stacks import as_stack, plane
 from napari_dmu.errors import PatternSetError, SpecimenError
+from napari_dmu.files.pictures import luminance_of
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import Measurement, MeasurementInfo
 from napari_dmu.viewer.layers import (
@@ -205,7 +208,26 @@ def test_colour_is_refused_or_made_luminance() -> None:
     colour = Image(np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8), rgb=True, name="stain")
     with pytest.raises(SpecimenError, match="colour"):
         specimen_of(colour)
-    assert specimen_of(colour, luminance=True).data.shape == (40, 50)
+    grey = specimen_of(colour, luminance=True).data
+    assert grey.shape == (40, 50)
+    np.testing.assert_array_equal(np.asarray(grey), luminance_of(colour.data))
+
+
+def test_luminance_is_worked_out_plane_by_plane() -> None:
+    """Pressing a button must not add up the colours of a whole stack in the window's thread."""
+    looked_at = []
+
+    def block(index: Any) -> np.ndarray:
+        looked_at.append(index)
+        return np.full((1, 40, 50, 3), index, np.uint8)
+
+    planes = [da.from_delayed(delayed(block)(i), (1, 40, 50, 3), np.uint8) for i in range(4)]
+    specimen = specimen_of(Image(da.concatenate(planes), rgb=True, contrast_limits=(0, 255)), luminance=True)
+    looked_at.clear()
+    assert (specimen.data.shape, specimen.data.dtype, specimen.data.ndim) == ((4, 40, 50), np.uint8, 3)
+    assert looked_at == []
+    np.testing.assert_array_equal(plane(as_stack(specimen.data), 2), np.full((40, 50), 2))
+    assert looked_at == [2]
 
 
 @pytest.mark.parametrize(

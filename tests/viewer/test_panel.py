@@ -16,8 +16,11 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QPushButton
+from support import make_set
 
 from napari_dmu.viewer.layers import record_of
+from napari_dmu.viewer.widgets.settings_form import SettingsForm
+from napari_dmu.zoo.registry import available_sets
 
 pytestmark = pytest.mark.qt
 WAIT = 120_000  # milliseconds; the machine may be busy
@@ -426,3 +429,21 @@ def test_building_the_panel_loads_no_torch() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_a_set_brings_its_own_light_and_noise(qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the command line; what somebody has typed stays."""
+    make_set(tmp_path / "a.dmu.safetensors", name="a", photons=200.0)
+    make_set(tmp_path / "b.dmu.safetensors", name="b", photons=3000.0)
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path))
+    form = SettingsForm("cpu")
+    qtbot.addWidget(form)
+    form.offer(available_sets())
+    form.ratio.choose("4")
+    assert form.pattern_set.choose("a/raster")
+    assert form.choices().photons == 200.0
+    assert form.pattern_set.choose("b/raster")
+    assert form.choices().photons == 3000.0
+    form.photons.setValue(77.5)
+    assert form.pattern_set.choose("a/raster")
+    assert form.choices().photons == 77.5

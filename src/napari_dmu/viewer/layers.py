@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame, array
 
 from napari_dmu.errors import PatternSetError, SpecimenError
-from napari_dmu.files.pictures import luminance_of
+from napari_dmu.files.pictures import Luminance
 from napari_dmu.microscope.measurement import Measurement, MeasurementInfo, check_specimen
 from napari_dmu.segmentation.features import CellTable, label_features
 from napari_dmu.viewer.record import Geometry, Kind, Look, Matrix, RunRecord, read_record
@@ -161,7 +161,7 @@ def specimen_of(layer: Any, *, luminance: bool = False) -> SpecimenInput:
             raise SpecimenError(
                 f"'{layer.name}' is a colour image: tick 'Use its luminance', or split its channels first."
             )
-        data = luminance_of(np.asarray(data))
+        data = Luminance(data)
     check_specimen(tuple(data.shape), np.dtype(data.dtype))
     limits = getattr(layer, "contrast_limits", None)
     colormap = getattr(getattr(layer, "colormap", None), "name", "gray")

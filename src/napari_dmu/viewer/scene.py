@@ -7,7 +7,15 @@ from napari.layers import Image, Labels, Layer
 
 from napari_dmu.errors import SpecimenError
 from napari_dmu.viewer.compared import COLOURS
-from napari_dmu.viewer.layers import OUTLINE, LayerData, measurement_of, record_of, specimen_of, specimen_shape
+from napari_dmu.viewer.layers import (
+    OUTLINE,
+    LayerData,
+    array_of,
+    measurement_of,
+    record_of,
+    specimen_of,
+    specimen_shape,
+)
 from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
 
@@ -128,7 +136,7 @@ class Scene:
 
     def _truth(self, key: str) -> Any:
         layer = self.layer(key)
-        return None if layer is None else layer.data
+        return None if layer is None else array_of(layer)
 
     # -- adding --------------------------------------------------------------------------------------
 

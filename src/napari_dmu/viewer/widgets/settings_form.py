@@ -56,9 +56,10 @@ class SettingsForm(QWidget):
     def __init__(self, device: str) -> None:
         super().__init__()
         self._sets: list[SetSummary] = []
+        self._filled: dict[Amount, float] = {}  # light and noise of a set, as they were filled in
         self.ratio = Choice("ratio", "none")
         self.pattern_set = Choice("pattern_set", "none")
-        self.photons = Amount("photons", 1e7, 1000, " photons", bottom=1)
+        self.photons = Amount("photons", 1e7, 1000, " photons", bottom=0.01, decimals=2)
         self.summary = Note("summary")
         rows = form()
         add_row(
@@ -81,7 +82,7 @@ class SettingsForm(QWidget):
         layout.addWidget(self.budget)
         self.setLayout(layout)
         self.ratio.chosen.connect(self._offer_sets)
-        self.pattern_set.chosen.connect(self.changed)
+        self.pattern_set.chosen.connect(self._on_set)
         self.detector.chosen.connect(self._on_detector)
         self.changed.connect(self._on_light)
         for amount in (self.photons, self.read_noise, self.background):
@@ -155,6 +156,16 @@ class SettingsForm(QWidget):
         # Learned patterns first: the others are there to compare with.
         fitting.sort(key=lambda s: (s.family != "learned", s.name != "nuclei", s.name, s.family))
         self.pattern_set.offer([(f"{s.name}/{s.family}", f"{s.name}, {s.family}") for s in fitting])
+        self._on_set()
+
+    def _on_set(self) -> None:
+        """Fill in the set's own light and noise, where what is there was the last set's and nobody changed it."""
+        chosen = self.chosen_set()
+        for amount in (self.photons, self.background, self.read_noise):
+            preset = amount is self.read_noise and self.detector.key() != AS_SET
+            if chosen is not None and not preset and self._filled.get(amount, amount.value()) == amount.value():
+                amount.setValue(getattr(chosen.header.acquisition, amount.objectName()))
+                self._filled[amount] = amount.value()
         self.changed.emit()
 
     def chosen_set(self) -> SetSummary | None:
