@@ -53,6 +53,7 @@ def test_json_with_training_images_and_no_set(command: Command, folder: Path) ->
         (("--ratio", "4"), "One image cannot be judged"),
         (("--ratio", "7"), "no whole bin"),
         (("--ratio", "0"), "no whole bin"),
+        (("--ratio", "2", "--exposures", "5000"), "not possible for the exposures"),
         (("--ratio", "4", "--set", "discs", "--family", "raster", "--exposures", "9"), "leave --exposures out"),
         (("--ratio", "4", "--set", "nothing"), "no pattern set"),
         (("--ratio", "4", "--train", "/nowhere"), "no TIFF images"),

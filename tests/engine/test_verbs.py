@@ -17,6 +17,7 @@ from support import assert_sentence, discs, make_set
 import napari_dmu as dmu
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.errors import Cancelled, DeviceError, DmuError, PatternSetError, SettingsError, SpecimenError
+from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import Measurement
 from napari_dmu.zoo.pattern_set import PatternSet
 
@@ -183,6 +184,43 @@ def test_large_integers_keep_their_contrast(instrument: PatternSet) -> None:
     assert np.corrcoef(back.ravel() - 2.0**31, image.ravel().astype(float))[0, 1] > 0.9
 
 
+def test_what_is_rare_in_a_long_stack_is_not_cut_off(instrument: PatternSet) -> None:
+    """One bright plane of many, and one bright pixel: whatever is sampled for the range, both are within it."""
+    stack = np.zeros((70, *SHAPE), np.uint16)
+    stack[1] = 20 * specimen()
+    measurement = dmu.simulate(stack, instrument)
+    assert measurement.info.intensity_range[1] > 0.9 * stack.max()
+    spot = np.zeros((70, *SHAPE), np.uint16)
+    spot[33, 20, 31] = 5000
+    assert dmu.simulate(spot, instrument).info.intensity_range == (0.0, 5000.0)
+
+
+def test_the_range_of_a_stack_does_not_depend_on_one_column(instrument: PatternSet, monkeypatch: Any) -> None:
+    monkeypatch.setattr("napari_dmu.engine.stacks.RANGE_PIXELS", 400)
+    columns = np.tile(np.arange(64, dtype=np.uint16), (8, 64, 1))  # the value is the column
+    low, high = dmu.simulate(columns, instrument).info.intensity_range
+    assert low <= 3
+    assert high >= 60
+
+
+@pytest.mark.parametrize(
+    "values", [2_000_000_000 + np.arange(2500, dtype=np.int64) % 100, 1e9 + np.linspace(0, 100, 2500)]
+)
+def test_contrast_that_single_precision_would_lose_is_refused(instrument: PatternSet, values: np.ndarray) -> None:
+    with pytest.raises(SpecimenError, match="offset") as refusal:
+        dmu.simulate(values.reshape(50, 50), instrument)
+    assert_sentence(refusal.value)
+    dmu.simulate((values - values.min()).reshape(50, 50), instrument)
+
+
+def test_tensors_are_arrays_too(instrument: PatternSet) -> None:
+    image = torch.from_numpy(specimen().astype(np.float32))
+    np.testing.assert_array_equal(dmu.simulate(image, instrument).data, dmu.simulate(image.numpy(), instrument).data)
+    with pytest.raises(SpecimenError) as refusal:
+        dmu.simulate(image.clone().requires_grad_(), instrument)
+    assert_sentence(refusal.value)
+
+
 def test_five_axes_stay_five_axes(instrument: PatternSet) -> None:
     stack = np.stack([specimen(i) for i in range(6)]).reshape(3, 1, 2, *SHAPE)
     measurement = dmu.simulate(stack, instrument, seed=2)
@@ -245,6 +283,9 @@ def test_what_is_no_specimen_is_refused_with_a_sentence(instrument: PatternSet, 
     [
         {"photons": 0}, {"photons": -5}, {"photons": np.nan}, {"read_noise": -1}, {"background": -0.1},
         {"seed": -1}, {"axes": ("y", "x")}, {"scale": (1, 1)}, {"translate": (0,)}, {"units": ("pixel",) * 4},
+        {"seed": 1.5}, {"scale": 0.5}, {"scale": (1, 0, 1)}, {"translate": (0, 0, np.inf)}, {"axes": ("y", "x", "c")},
+        {"axes": ("y", "y", "x")}, {"axes": ("pattern", "y", "x")}, {"acquisition": {"full_well": np.inf}},
+        {"acquisition": {"registration": {"shift": [np.nan, 0]}}},
     ],
     ids=str,
 )  # fmt: skip
@@ -342,12 +383,51 @@ def test_a_set_without_a_segmenter_says_so(tmp_path: Any) -> None:
     assert_sentence(refusal.value)
 
 
+@pytest.mark.parametrize("verb", [dmu.reconstruct, dmu.segment, dmu.assess])
+def test_data_that_were_cut_are_refused(instrument: PatternSet, verb: Any) -> None:
+    measurement = dmu.simulate(specimen(), instrument)
+    with pytest.raises(SettingsError, match="cut") as refusal:
+        verb(measurement.with_data(measurement.data[..., :2, :2]), instrument=instrument)
+    assert_sentence(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("no"), RuntimeError("MPS backend out of memory"), MemoryError()], ids=repr
+)
+@pytest.mark.parametrize("where", ["microscope", "decoder", "segmenter"])
+def test_running_out_of_memory_anywhere_is_a_sentence(
+    instrument: PatternSet, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    measurement = dmu.simulate(specimen(), instrument)
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    part = {"microscope": Microscope, "decoder": type(instrument.decoder), "segmenter": type(instrument.segmenter)}
+    monkeypatch.setattr(part[where], "forward", fail)
+    verb, data = (dmu.simulate, specimen()) if where == "microscope" else (dmu.segment, measurement)
+    with pytest.raises(DeviceError, match="memory") as refusal:
+        verb(data, instrument=instrument)
+    assert_sentence(refusal.value)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    instrument: PatternSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(Microscope, "forward", fail)
+    with pytest.raises(RuntimeError, match="a mistake of ours"):
+        dmu.simulate(specimen(), instrument)
+
+
 def test_unknown_methods_and_devices_are_refused(instrument: PatternSet) -> None:
     measurement = dmu.simulate(specimen(), instrument)
     with pytest.raises(SettingsError) as refusal:
         dmu.reconstruct(measurement, instrument=instrument, method="magic")  # type: ignore[arg-type]
     assert_sentence(refusal.value)
-    for device in ("gpu", "cuda:99", "quantum"):
+    for device in ("gpu", "cuda:99", "quantum", None):
         for verb in (dmu.reconstruct, dmu.segment):
             with pytest.raises(DeviceError) as refusal:
                 verb(measurement, instrument=instrument, device=device)

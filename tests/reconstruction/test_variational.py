@@ -243,6 +243,20 @@ def test_a_callback_sees_the_progress_and_can_stop_it(method) -> None:
 
 
 @pytest.mark.parametrize("method", [ridge, total_variation])
+def test_it_asks_often_whether_to_stop(method, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two looks at the callback there are never more than a few applications of the operator."""
+    microscope = _microscope()
+    signal = _measured(microscope, _discs(32))
+    steps: list[str] = []
+    for name in ("forward", "adjoint"):
+        original = getattr(Microscope, name)
+        watched = lambda self, *a, original=original: (steps.append("x"), original(self, *a))[1]  # noqa: E731
+        monkeypatch.setattr(Microscope, name, watched)
+    method(microscope, signal, (32, 32), max_iterations=30, report=lambda done, most: steps.append("|"))
+    assert max(len(part) for part in "".join(steps).split("|")) <= 6
+
+
+@pytest.mark.parametrize("method", [ridge, total_variation])
 def test_the_same_measurement_gives_the_same_image(method) -> None:
     microscope = _microscope()
     signal = _measured(microscope, _discs(32))

@@ -104,6 +104,7 @@ def _geometry(ratio: float, exposures: int) -> Acquisition:
     """Settings of no set: bins of √(C·T), a period of one bin."""
     from napari_dmu.errors import SettingsError
     from napari_dmu.microscope.acquisition import Acquisition
+    from napari_dmu.microscope.checking import checked_update
 
     area = ratio * exposures
     side = math.isqrt(round(area)) if 0 < area <= 2**20 else 0
@@ -112,7 +113,9 @@ def _geometry(ratio: float, exposures: int) -> Acquisition:
             f"A ratio of ×{ratio:g} with {exposures} exposures has no whole bin: choose 1, 4 or 16 exposures and "
             "a ratio such as 64."
         )
-    return Acquisition(bin=side, exposures=exposures, period=side)
+    return checked_update(
+        Acquisition(bin=1, exposures=1, period=1), {"bin": side, "exposures": exposures, "period": side}
+    )
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from napari_dmu.errors import SettingsError
@@ -35,14 +37,42 @@ def geometry_of(
     units: Sequence[str] | None,
 ) -> dict[str, Any]:
     """One entry an axis, with plain pixels for what is not given."""
-    names = tuple(axes) if axes is not None else (*(f"axis {i}" for i in range(ndim - 2)), "y", "x")
+    names = (*(f"axis {i}" for i in range(ndim - 2)), "y", "x")
     geometry: dict[str, Any] = {
-        "axes": names,
-        "scale": tuple(float(v) for v in scale) if scale is not None else (1.0,) * ndim,
-        "translate": tuple(float(v) for v in translate) if translate is not None else (0.0,) * ndim,
-        "units": tuple(str(v) for v in units) if units is not None else ("pixel",) * ndim,
+        "axes": _entries("axes", str, axes, names),
+        "scale": _entries("scale", float, scale, (1.0,) * ndim),
+        "translate": _entries("translate", float, translate, (0.0,) * ndim),
+        "units": _entries("units", str, units, ("pixel",) * ndim),
     }
     for key, value in geometry.items():
         if len(value) != ndim:
             raise SettingsError(f"The {key} has {len(value)} entries, the specimen {ndim} axes: give one an axis.")
+    names = geometry["axes"]
+    if names[-2:] != ("y", "x") or len({*names, "pattern"}) != ndim + 1:
+        raise SettingsError(
+            f"The axes are {', '.join(names)}: move rows and columns to the end, call them y and x, and give each of "
+            "the others a name of its own other than pattern."
+        )
+    if not all(math.isfinite(v) for v in (*geometry["scale"], *geometry["translate"])) or 0 in geometry["scale"]:
+        raise SettingsError("The scale or translation is not finite, or the scale is 0: give sizes in the units.")
     return geometry
+
+
+def _entries(
+    what: str, kind: Callable[[Any], Any], given: Sequence[Any] | None, default: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    try:
+        return default if given is None else tuple(kind(value) for value in given)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"The {what} is {given!r}: give one entry an axis.") from error
+
+
+def seed_of(seed: Any) -> int:
+    """The seed as a whole number from 0 on."""
+    try:
+        whole = operator.index(seed)
+    except TypeError:
+        whole = -1
+    if whole < 0:
+        raise SettingsError(f"The seed is {seed}: choose 0 or a positive whole number.")
+    return whole

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dmu.engine.decoding import WithError, decoded_plane, image_and_error_planes
-from napari_dmu.engine.device import resolve_device
+from napari_dmu.engine.device import memory_explained, resolve_device
 from napari_dmu.engine.measured import instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane
 from napari_dmu.engine.verdict import PlaneAssessment, Verdict, statements, worst
-from napari_dmu.errors import DeviceError, SpecimenError
+from napari_dmu.errors import SpecimenError
 from napari_dmu.evaluation.consistency import consistency
 from napari_dmu.evaluation.typicality import LEAST_SIDE, distance, limit_at
 from napari_dmu.microscope.detector import saturation_count
@@ -113,6 +113,7 @@ class Assessment:
         return "; ".join(self.statements) + "."
 
 
+@memory_explained()
 def assess_planes(
     measurement: Measurement,
     image: ArrayLike | None,
@@ -192,18 +193,15 @@ def _checked(
     decoded: WithError | None,
     stop: Callable[[int, int], None],
 ) -> _Checked:
-    try:
-        image = torch.from_numpy(np.ascontiguousarray(density, dtype=np.float32)).to(microscope.patterns.device)
-        with torch.inference_mode():
-            signal = microscope.forward(image).cpu().numpy()
-        tolerance = 0.0 if trust is None else trust.tolerance
-        found = consistency(counts, signal, info.acquisition, tolerance=tolerance)
-        lost = torch.from_numpy(np.asarray(counts) >= saturation_count(info.acquisition))
-        with torch.no_grad():
-            space = NullSpace(microscope, expected_variance(microscope, image, lost), info.field)
-            split = space.contrast_of(image, report=stop)
-    except torch.OutOfMemoryError as failure:
-        raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from failure
+    image = torch.from_numpy(np.ascontiguousarray(density, dtype=np.float32)).to(microscope.patterns.device)
+    with torch.inference_mode():
+        signal = microscope.forward(image).cpu().numpy()
+    tolerance = 0.0 if trust is None else trust.tolerance
+    found = consistency(counts, signal, info.acquisition, tolerance=tolerance)
+    lost = torch.from_numpy(np.asarray(counts) >= saturation_count(info.acquisition))
+    with torch.no_grad():
+        space = NullSpace(microscope, expected_variance(microscope, image, lost), info.field)
+        split = space.contrast_of(image, report=stop)
     noise = noise_of(info.acquisition)
     figures = PlaneAssessment(
         chi_square=found.chi_square,

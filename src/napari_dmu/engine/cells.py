@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dmu.engine.device import resolve_device
+from napari_dmu.engine.device import memory_explained, resolve_device
 from napari_dmu.engine.measured import in_specimen_units, instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane
@@ -44,6 +44,7 @@ class Cells:
         return np.asarray(self.labels.max(axis=(-2, -1)), dtype=np.int64).ravel()
 
 
+@memory_explained()
 def find_cells(
     measurement: Measurement,
     *,

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from napari_dmu.engine.progress import CancelToken, check
-from napari_dmu.errors import DeviceError
 from napari_dmu.microscope.detector import counts_to_signal
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import MeasurementInfo
@@ -33,13 +32,10 @@ def classical_plane(
     def report(done: int, total: int) -> None:
         check(cancel)
 
-    try:
-        microscope = Microscope(torch.from_numpy(patterns).to(device=device, dtype=torch.float32), info.acquisition)
-        signal = counts_to_signal(torch.from_numpy(counts.astype(np.float32)).to(device), info.acquisition)
-        if method == "ridge":
-            image = ridge(microscope, signal, info.field, report=report).image
-        else:
-            image = total_variation(microscope, signal, info.field, report=report).image
-    except torch.OutOfMemoryError as error:
-        raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from error
+    microscope = Microscope(torch.from_numpy(patterns).to(device=device, dtype=torch.float32), info.acquisition)
+    signal = counts_to_signal(torch.from_numpy(counts.astype(np.float32)).to(device), info.acquisition)
+    if method == "ridge":
+        image = ridge(microscope, signal, info.field, report=report).image
+    else:
+        image = total_variation(microscope, signal, info.field, report=report).image
     return image.cpu().numpy()

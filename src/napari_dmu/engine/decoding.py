@@ -12,7 +12,6 @@ from torch import Tensor
 
 from napari_dmu.engine.progress import CancelToken, check
 from napari_dmu.engine.tiles import Tile, plan, reach_of
-from napari_dmu.errors import DeviceError
 from napari_dmu.evaluation.typicality import FeatureMean
 from napari_dmu.microscope.measurement import MeasurementInfo
 from napari_dmu.reconstruction.inference import Decoded, decode
@@ -126,11 +125,7 @@ def _decoded_tiles(
     for tile in plan(info.field, info.acquisition, instrument.header.decoder, **above):
         check(cancel)
         part = frames[(slice(None), *tile.read)]
-        try:
-            decoded = decode(instrument.decoder, part[None], info.acquisition, error_head=head, factor=factor)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError("The device ran out of memory: close other programs on it or choose cpu.") from error
-        yield tile, decoded
+        yield tile, decode(instrument.decoder, part[None], info.acquisition, error_head=head, factor=factor)
 
 
 def _part(maps: Tensor, tile: Tile) -> NDArray[np.float32]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from napari_dmu.errors import DeviceError
@@ -27,7 +29,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise DeviceError(f"There is no device called {name!r}: choose auto, cpu, cuda or mps.") from error
     present = {
         "cpu": True,
@@ -37,6 +39,24 @@ def resolve_device(name: str = "auto") -> torch.device:
     if not present.get(device.type, False):
         raise DeviceError(f"The device {name!r} is not available here: choose auto or cpu.")
     return device
+
+
+@contextlib.contextmanager
+def memory_explained() -> Iterator[None]:
+    """Turn running out of memory, on whatever device, into a ``DeviceError``; around a block or a function."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # CUDA has a class of its own; the CPU's and Apple's allocators differ in their words alone.
+        known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        if not known and not any(words in str(error) for words in _OUT_OF_MEMORY):
+            raise
+        raise DeviceError(
+            "The device ran out of memory: close other programs on it, choose cpu, or take a smaller part of the image."
+        ) from error
+
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def device_report() -> dict[str, str]:

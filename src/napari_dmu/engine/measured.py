@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
-from napari_dmu.errors import PatternSetError
+from napari_dmu.errors import PatternSetError, SettingsError
 from napari_dmu.microscope.measurement import Measurement, MeasurementInfo
 from napari_dmu.zoo.registry import load_by_hash
 
@@ -24,8 +24,16 @@ def instrument_of(measurement: Measurement, given: PatternSet | None) -> Pattern
     ------
     PatternSetError
         It is another one, or not installed.
+    SettingsError
+        The data were cut after they were measured.
     """
     info = measurement.info
+    frames = (info.acquisition.exposures, *info.acquisition.bins(info.field))
+    if tuple(measurement.data.shape[-3:]) != frames:
+        raise SettingsError(
+            f"The data of the measurement have shape {tuple(measurement.data.shape)}, its settings say (…, T, y, x) "
+            f"with {frames}: they were cut or transposed since, measure again."
+        )
     if given is None:
         return load_by_hash(info.set_hash, f"×{info.ratio:g} {info.set_name}, {info.family}")
     if given.hash != info.set_hash:

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu.engine.progress import CancelToken, check
 from napari_dmu.errors import SpecimenError
-from napari_dmu.microscope.measurement import ArrayLike, check_plane, check_specimen, intensity_range
+from napari_dmu.microscope.measurement import (
+    ArrayLike,
+    check_plane,
+    check_precision,
+    check_specimen,
+    intensity_range,
+)
 
-# Planes that the intensity range of a stack is taken from, evenly spaced, and pixels taken of each.
-RANGE_PLANES = 32
-RANGE_PIXELS = 1_000_000
+# Pixels that the intensity range of a stack is taken from.
+RANGE_PIXELS = 32_000_000
 
 
 def as_stack(specimen: ArrayLike) -> ArrayLike:
     """The specimen itself if it slices like an array, else as numpy; refused where it cannot be an image."""
-    if not (hasattr(specimen, "shape") and hasattr(specimen, "dtype") and hasattr(specimen, "__getitem__")):
+    if not _is_array(specimen):
         try:
             specimen = np.asarray(specimen)
-        except ValueError as error:
+        except (TypeError, ValueError, RuntimeError) as error:  # the last two are torch's
             raise SpecimenError("The specimen is no regular array of numbers: give one of shape (…, Y, X).") from error
     check_specimen(tuple(specimen.shape), np.dtype(specimen.dtype))
     return specimen
+
+
+def _is_array(specimen: Any) -> bool:
+    """Whether it slices like an array and has a type that numpy knows (a tensor of torch has one of its own)."""
+    if not (hasattr(specimen, "shape") and hasattr(specimen, "__getitem__")):
+        return False
+    try:
+        np.dtype(specimen.dtype)
+    except (AttributeError, TypeError):
+        return False
+    return True
 
 
 def plane_count(stack: ArrayLike) -> int:
@@ -38,16 +57,32 @@ def plane(stack: ArrayLike, index: int) -> NDArray[np.generic]:
 def stack_range(stack: ArrayLike, cancel: CancelToken | None = None) -> tuple[float, float]:
     """Specimen values that count as 0 and 1, over the whole stack.
 
-    Of a single plane every pixel counts; of a stack up to ``RANGE_PLANES`` evenly spaced planes and
-    ``RANGE_PIXELS`` evenly spaced pixels of each, so that a long stack is not read twice.
+    Every plane is looked at, so that nothing is cut off because it is rare: of a single one every pixel counts, of a
+    stack evenly spaced ones, ``RANGE_PIXELS`` in all.
+
+    Raises
+    ------
+    SpecimenError
+        Where a value is not finite, or values differ by less than single precision can tell.
     """
     count = plane_count(stack)
-    if count == 1:
-        return intensity_range(check_plane(plane(stack, 0)))
-    chosen = np.unique(np.linspace(0, count - 1, min(count, RANGE_PLANES)).round().astype(int))
-    sample = []
-    for index in chosen:
+    wanted = RANGE_PIXELS // count
+    sample, extremes = [], []
+    for index in range(count):
         check(cancel)
-        pixels = check_plane(plane(stack, int(index)), int(index)).ravel()
-        sample.append(pixels[:: max(1, pixels.size // RANGE_PIXELS)])
-    return intensity_range(np.concatenate(sample))
+        stored = plane(stack, index)
+        pixels = check_plane(stored, index).ravel()
+        extremes += [stored.min(), stored.max()]
+        # A copy: a view would keep the whole plane.
+        sample.append(pixels if count == 1 else pixels[:: _stride(pixels.size, stored.shape[-1], wanted)].copy())
+    low, high = min(extremes), max(extremes)
+    check_precision(low, high, np.dtype(stack.dtype))
+    return intensity_range(np.concatenate(sample), top=float(high))
+
+
+def _stride(size: int, columns: int, wanted: int) -> int:
+    """Step through the pixels of a plane that keeps about ``wanted`` of them, and not always the same columns."""
+    step = max(1, size // max(1, wanted))
+    while math.gcd(step, columns) > 1:
+        step += 1
+    return step

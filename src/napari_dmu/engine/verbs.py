@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu._version import __version__
-from napari_dmu.engine.arguments import geometry_of, given, settings_of
+from napari_dmu.engine.arguments import geometry_of, given, seed_of, settings_of
 from napari_dmu.engine.comparison import Comparison, compare_planes
-from napari_dmu.engine.device import resolve_device
+from napari_dmu.engine.device import memory_explained, resolve_device
 from napari_dmu.engine.measured import each_plane, in_specimen_units, instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, stack_range
@@ -37,6 +37,7 @@ def load(name: str = "nuclei", *, ratio: float, family: str = "learned") -> Patt
     return load_set(name, ratio=ratio, family=family)
 
 
+@memory_explained()
 def simulate(
     specimen: ArrayLike,
     instrument: PatternSet,
@@ -96,8 +97,7 @@ def simulate(
     stack = as_stack(specimen)
     light = {"photons": photons, "read_noise": read_noise, "background": background}
     settings = settings_of(instrument.acquisition, detector, {**(acquisition or {}), **given(light)})
-    if seed < 0:
-        raise SettingsError(f"The seed is {seed}: choose 0 or a positive whole number.")
+    seed, geometry = seed_of(seed), geometry_of(stack.ndim, axes, scale, translate, units)
     where = resolve_device(device)
     microscope = instrument.microscope(where, acquisition=settings)
     limits = stack_range(stack, cancel)
@@ -123,11 +123,12 @@ def simulate(
         dtype=str(stack.dtype),
         saturated=saturated_fraction(counts, settings),
         version=__version__,
-        **geometry_of(stack.ndim, axes, scale, translate, units),
+        **geometry,
     )
     return Measurement(counts, info)
 
 
+@memory_explained()
 def reconstruct(
     measurement: Measurement,
     *,

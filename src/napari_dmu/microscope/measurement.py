@@ -144,16 +144,29 @@ def check_plane(plane: NDArray[np.generic], index: int = 0) -> NDArray[np.float3
     return as_float
 
 
-def intensity_range(sample: NDArray[np.floating]) -> tuple[float, float]:
+def check_precision(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
+    """Refuse a specimen of values ``low`` … ``high`` whose differences single precision would round away."""
+    if dtype.kind == "b" or dtype.itemsize < 4 or dtype == np.float32:
+        return
+    spread = float(int(high) - int(low)) if dtype.kind in "ui" else float(high) - float(low)
+    if 0 < spread < 256 * float(np.spacing(np.float32(max(abs(float(low)), abs(float(high)))))):
+        raise SpecimenError(
+            f"The specimen's values lie between {low} and {high}, too close together for single precision: subtract "
+            "their common offset, or scale them, first."
+        )
+
+
+def intensity_range(sample: NDArray[np.floating], *, top: float | None = None) -> tuple[float, float]:
     """Values that count as 0 and 1: the 0.1 and 99.9 percentiles of the pixels given.
 
-    Where the two coincide (a few bright spots on black) the maximum counts as 1; a constant image has no
-    contrast, its range is (value, value + 1), so that it images as dark.
+    Where the two coincide (a few bright spots on black) the maximum counts as 1, that of all pixels (``top``) where
+    those given are a selection; a constant image has no contrast, its range is (value, value + 1), so that it images
+    as dark.
     """
     low, high = (float(v) for v in np.percentile(sample, (LOW_PERCENTILE, HIGH_PERCENTILE)))
     if high > low:
         return low, high
-    top = float(sample.max())
+    top = float(sample.max()) if top is None else float(np.float32(top))
     # nextafter: at 1e20 adding 1 changes nothing, and the range must not be zero.
     return low, top if top > low else max(low + 1.0, math.nextafter(low, math.inf))
 

@@ -90,8 +90,8 @@ class LiftingStatistics:
         samples = neighbourhoods(to_cells(signal, self.lifting.cell))
         targets = functional.pixel_unshuffle(specimen, self.lifting.side)
         rows = samples.permute(0, 2, 3, 1).reshape(-1, samples.shape[1])
-        rows = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1).double()
-        columns = targets.permute(0, 2, 3, 1).reshape(-1, targets.shape[1]).double()
+        rows = _double(torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1))
+        columns = _double(targets.permute(0, 2, 3, 1).reshape(-1, targets.shape[1]))
         self.gram += (rows.T @ rows).cpu()
         self.cross += (rows.T @ columns).cpu()
         self.count += rows.shape[0]
@@ -107,3 +107,8 @@ class LiftingStatistics:
         linear.weight.copy_(solution[:-1].T[..., None, None].to(linear.weight))
         assert linear.bias is not None
         linear.bias.copy_(solution[-1].to(linear.bias))
+
+
+def _double(values: Tensor) -> Tensor:
+    """In float64; Apple's GPUs have none, so from there on the CPU."""
+    return (values.cpu() if values.device.type == "mps" else values).double()

@@ -93,7 +93,7 @@ def total_variation(
     max_iterations
         Stops here at the latest; ``converged`` then is False.
     report
-        Called with (iterations done, most iterations) every tenth iteration; may raise to stop the work.
+        Called with (iterations done, most iterations) in every iteration; may raise to stop the work.
 
     Raises
     ------
@@ -118,7 +118,13 @@ def total_variation(
     tau = STEP / weight
     gram = pattern_gram(microscope)
     whiten = bin_preconditioner(gram, deviation, scale=tau, shift=1.0)
-    theta = DATA_SHARE / (tau * _norm(lambda x: adjoint(per_bin(whiten, forward(x))), start))
+
+    def curvature(image: Tensor) -> Tensor:
+        if report is not None:
+            report(0, max_iterations)
+        return adjoint(per_bin(whiten, forward(image)))
+
+    theta = DATA_SHARE / (tau * _norm(curvature, start))
     # S(1 + S)⁻¹ of the step matrix S = θ·whiten: the proximal step of ½‖·‖² + ⟨data, ·⟩ in that metric.
     share = theta * bin_preconditioner(gram, deviation, scale=tau, shift=1.0 + theta)
     sigma = (1 - DATA_SHARE) / (8.0 * tau)
@@ -141,9 +147,9 @@ def total_variation(
         fitted, slope = forward(image), gradient(image)
         ahead_fitted, ahead_slope = 2 * fitted - last_fitted, 2 * slope - last_slope
         done += 1
+        if report is not None:
+            report(done, max_iterations)
         if done % CHECK_EVERY == 0 or done == max_iterations:
-            if report is not None:
-                report(done, max_iterations)
             square = total((fitted - data).square())
             primal = 0.5 * square + weight * total(slope.square().sum(0).sqrt())
             # The last term is the least that the pixels can add within their bounds; without a ceiling it has none.

@@ -185,9 +185,9 @@ def _likeliest_scale(gram: Tensor, data: Tensor, deviation: Tensor) -> float:
     parts = []
     for i in range(min(cells, rows)):
         for j in range(min(cells, columns)):
-            noise = deviation[:, i::cells, j::cells].square().mean((-1, -2)).sqrt().double().cpu()
-            samples = (data * deviation)[:, i::cells, j::cells].reshape(exposures, -1).double().cpu()
-            matrix = gram[i, j].double().cpu() / (noise[:, None] * noise[None, :])
+            noise = deviation[:, i::cells, j::cells].square().mean((-1, -2)).sqrt().cpu().double()
+            samples = (data * deviation)[:, i::cells, j::cells].reshape(exposures, -1).cpu().double()
+            matrix = gram[i, j].cpu().double() / (noise[:, None] * noise[None, :])
             values, vectors = torch.linalg.eigh(matrix)
             energy = (vectors.T @ (samples / noise[:, None])).square()
             parts.append((values.clamp_min(0), energy.sum(1), energy.shape[1]))
