@@ -119,3 +119,14 @@ def test_compare_refuses_what_does_not_fit(command: Command, sample: Path) -> No
 
 def test_unknown_command(command: Command) -> None:
     assert "--help" in command("dance").sentence()
+
+
+@pytest.mark.parametrize("words", [("simulate", "{}", "-o", "x.ome.tif"), ("compare", "{}", "{}"), ("limits", "{}")])
+def test_a_measurement_is_no_specimen(
+    command: Command, measurement: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    run = command(*(measurement if word == "{}" else word.replace("x.", f"{tmp_path}/x.") for word in words),
+                  *(("--ratio", "64") if words[0] == "limits" else ()))  # fmt: skip
+    assert run.status == 2
+    assert "is a measurement" in run.err
+    assert not (tmp_path / "x.ome.tif").exists()

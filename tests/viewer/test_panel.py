@@ -287,6 +287,17 @@ def test_side_by_side_follows_the_grid(qtbot: Any, panel_in: Opener, cells: np.n
     assert viewer.canvas.grid.enabled
 
 
+def test_large_numbers_of_cells_do_not_widen_the_panel(qtbot: Any, panel_in: Opener) -> None:
+    _, panel = panel_in()
+    panel.resize(340, 700)
+    panel.cells.show_compared({"matched": 104_300, "missed": 12_000, "invented": 16_400})
+    panel.show()
+    qtbot.wait(50)
+    assert panel.area.widget().minimumSizeHint().width() <= panel.area.viewport().width()
+    for entry in panel.cells.entries.values():
+        assert entry.geometry().right() <= panel.cells.legend.width()
+
+
 def test_the_sample_button_opens_a_specimen(panel_in: Opener) -> None:
     viewer, panel = panel_in()
     assert not panel.sample_button.isHidden()

@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.measurement import MeasurementInfo
+from napari_dmu.viewer.record import Geometry, RunRecord
 from napari_dmu.viewer.sentences import TITLES, reasons, report
 from napari_dmu.viewer.steps import Choices, Work
+from napari_dmu.viewer.summary import acquisition_summary, column_titles
+from napari_dmu.zoo.registry import available_sets
 
 EVERYTHING: dict[str, Any] = {
     "busy": False, "specimen": True, "pattern_set": True, "measurement": True, "image": True, "no_segmenter": "",
@@ -54,3 +59,34 @@ def test_what_was_done_and_what_to_try_next(changed: dict[str, Any], side_by_sid
     line = report(("reconstruct", "compare"), work, side_by_side=side_by_side)
     assert line.startswith("✓ Reconstructed, compared in 2.5 s.")
     assert line.endswith(last)
+
+
+def test_without_a_segmenter_nobody_is_sent_to_segment() -> None:
+    work = replace(Work(Choices(), seconds={"compare": 1.0}), truth_labels=np.ones((4, 4), int))
+    line = report(("measure", "compare"), work, side_by_side=False, can_segment=False)
+    assert line.endswith("Cells were not scored: this pattern set finds none.")
+
+
+def record(**changes: Any) -> RunRecord:
+    acquisition = Acquisition(bin=8, exposures=1, period=8, photons=500)
+    names = {"set_name": "nuclei", "family": "plain", "set_hash": ""}
+    info = MeasurementInfo(acquisition=acquisition, ratio=64, field=(8, 8), **names)
+    geometry = Geometry(axis_labels=("y", "x"), scale=(1, 1), translate=(0, 0), units=("pixel", "pixel"))
+    return RunRecord(kind="measurement", specimen="a", geometry=geometry, info=info, **changes)
+
+
+def test_what_was_measured_before_is_named() -> None:
+    work = replace(Work(Choices(), seconds={"compare": 1.0}), record=record())
+    assert report(("compare",), work, side_by_side=False) == "✓ Compared a · ×64 nuclei plain in 1.0 s."
+    assert report(("measure", "compare"), work, side_by_side=False) == "✓ Measured, compared in 1.0 s."
+
+
+def test_columns_of_the_table_tell_comparisons_apart() -> None:
+    assert column_titles(record(), "learned") == ("×64\nplain", "a · ×64 nuclei plain, 500 photons, learned")
+    assert column_titles(record(settings={"method": "ridge"}), "learned")[0] == "×64\nridge"
+
+
+@pytest.mark.parametrize(("shape", "said"), [((512, 512), False), ((512, 500), False), ((40, 40), True)])
+def test_an_image_too_small_for_its_ratio_is_told(shape: tuple[int, int], said: bool) -> None:
+    chosen = next(s for s in available_sets() if s.bin >= 16 and s.family == "learned" and s.ratio == 64)
+    assert ("So small an image" in acquisition_summary(shape, chosen)) == said

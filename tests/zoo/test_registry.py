@@ -129,3 +129,12 @@ def test_a_set_is_known_by_its_header_and_not_by_its_file_name(places: dict[str,
     make_set(places["env"] / "a.dmu.safetensors")
     shutil.move(places["env"] / "a.dmu.safetensors", places["env"] / "Übung 1.dmu.safetensors")
     assert [s.label for s in available_sets()] == ["×4 discs, raster"]
+
+
+def test_the_nearest_sets_are_named_first(places: dict[str, Path]) -> None:
+    make_set(places["env"] / "a.dmu.safetensors", name="aardvarks")
+    make_set(places["env"] / "b.dmu.safetensors", name="nuclei")
+    make_set(places["env"] / "c.dmu.safetensors", name="nuclei", exposures=1)
+    for name, ratio, first in (("Nuclie", 4, "×4 nuclei"), ("nuclei", 15, "×16 nuclei"), ("nuclei", 5, "×4 nuclei")):
+        with pytest.raises(PatternSetError, match=f"one of these: {first}, raster"):
+            load_set(name, ratio=ratio, family="raster")

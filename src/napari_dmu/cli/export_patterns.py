@@ -62,6 +62,7 @@ def export_patterns(
     pixel = "" if manifest.pixel_pitch is None else f", a pattern pixel of {manifest.pixel_pitch:g} µm"
     frames = len(manifest.frames) + len(manifest.packed)
     say(
-        f"Wrote {output} ({manifest.exposures} exposures of {manifest.set_name} ×{manifest.ratio:g}, "
+        f"Wrote {output} ({manifest.exposures} exposure{'' if manifest.exposures == 1 else 's'} of "
+        f"{manifest.set_name} ×{manifest.ratio:g}, "
         f"{manifest.family}: {frames} frames for {manifest.chip}, {manifest.columns} × {manifest.rows} mirrors{pixel})."
     )

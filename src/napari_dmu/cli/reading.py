@@ -16,9 +16,12 @@ def read_image(path: Path, *, luminance: bool) -> Specimen:
     from napari_dmu.files.specimen import read_specimen
 
     try:
-        return read_specimen(path, luminance=luminance)
+        image = read_specimen(path, luminance=luminance)
     except SpecimenError as error:
         raise SpecimenError(str(error).replace("luminance=True", "--luminance")) from error
+    if "pattern" in image.axes:
+        raise SpecimenError(f"'{path.name}' is a measurement: give the image itself, or its reconstruction.")
+    return image
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

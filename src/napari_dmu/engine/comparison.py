@@ -65,10 +65,10 @@ def compare_planes(
         raise SettingsError("Cells are compared in pairs: give both the labels and the true labels, or neither.")
     found, true = as_stack(image), as_stack(truth)
     cells = None if labels is None else (as_stack(labels), as_stack(truth_labels))
-    for other in (found, *(cells or ())):
+    for name, other in zip(("reconstruction", "labels", "true labels"), (found, *(cells or ())), strict=False):
         if tuple(other.shape) != tuple(true.shape):
             raise SpecimenError(
-                f"The shapes differ: {tuple(other.shape)} against the truth's {tuple(true.shape)}: "
+                f"The shapes differ: {tuple(other.shape)} of the {name} and {tuple(true.shape)} of the true image: "
                 "compare images of the same field and stack."
             )
     limits = stack_range(true, cancel)

@@ -76,7 +76,7 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         return read_camera(path)
     stack, note = read_with_note(path, luminance=True)
     if note is None or not isinstance(note.get("measurement"), dict):
-        raise FileError(f"'{name}' is no napari-dmu measurement: make one with 'simulate' first.")
+        raise FileError(f"'{name}' is no napari-dmu measurement: measure an image first, and save that.")
     raw = note["measurement"]
     for version, known in ((note.get("schema_version"), NOTE_VERSION), (raw.get("schema_version"), SCHEMA_VERSION)):
         if not isinstance(version, int):

@@ -27,7 +27,7 @@ class Psf(BaseModel):
         Measured: rows of a square kernel with an odd side, on the specimen's pixels.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: PsfKind = "gaussian"
     sigma: float = Field(default=1.0, ge=0.0, le=64.0, description="Gaussian σ (specimen pixels)")

@@ -32,9 +32,7 @@ def work_to_check(scene: Scene, choices: Choices, measurement: str) -> Work:
     DmuError
         There is no reconstruction, or its measurement is gone.
     """
-    chosen = scene.layer(measurement)
-    record = None if chosen is None else record_of(chosen)
-    image = scene.newest("reconstruction", None if record is None else record.run) or scene.newest("reconstruction")
+    image = scene.reconstruction_of(measurement)
     if image is None:
         raise SpecimenError("There is nothing to check yet: press Reconstruct first.")
     made = record_of(image)

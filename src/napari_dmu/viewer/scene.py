@@ -1,8 +1,10 @@
 """The layers of a viewer as the panel sees them: specimens, measurements, results, ground truth. No Qt here."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from napari.layers import Image, Labels, Layer
 
 from napari_dmu.errors import SpecimenError
@@ -11,16 +13,38 @@ from napari_dmu.viewer.layers import (
     OUTLINE,
     LayerData,
     array_of,
+    layer_name,
     measurement_of,
     record_of,
     specimen_of,
     specimen_shape,
 )
+from napari_dmu.viewer.reader import is_measurement
 from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
 
 Entries = list[tuple[str, str]]
 NAME_SIZE = 6.5  # points; the long names of results fit beside each other
+
+
+def _measurement_title(layer: Any) -> str:
+    """What a measurement is called in a list: its set first, which tells it from others of the same specimen."""
+    record, name = record_of(layer), str(layer.name)
+    assert record is not None
+    own = layer_name(record, "measurement")
+    if not record.specimen or not name.startswith(own):
+        return name
+    return f"{record.instrument} · {record.specimen}{name.removeprefix(own)}"
+
+
+def _columns(fields: int, canvas: tuple[int, int], specimen: Any) -> int:
+    """Columns of the grid in which that many pictures like the specimen are largest on a canvas (height, width)."""
+    shape = (1, 1) if specimen is None else np.multiply(specimen_shape(specimen)[-2:], np.abs(specimen.scale[-2:]))
+
+    def size(columns: int) -> float:
+        return min(canvas[0] / math.ceil(fields / columns) / shape[0], canvas[1] / columns / shape[1])
+
+    return max(range(1, max(fields, 1) + 1), key=size)
 
 
 def key_of(layer: Any) -> str:
@@ -34,6 +58,7 @@ class Scene:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._compared: list[str] = []  # keys of the layers of the newest comparison
+        self._fields = 0  # visible layers when they were last arranged
 
     # -- what there is -------------------------------------------------------------------------------
 
@@ -43,8 +68,7 @@ class Scene:
 
     def measurements(self) -> Entries:
         """Measurement layers, newest first."""
-        entries = self._entries(self._of_kind("measurement"))
-        return [(key, name.replace(" · measurement", "")) for key, name in entries]
+        return [(key_of(x), _measurement_title(x)) for x in self._of_kind("measurement")]
 
     def truths(self) -> Entries:
         """Labels layers that may hold the true cells: all but those that we made."""
@@ -84,14 +108,27 @@ class Scene:
         DmuError
             The layer that is named cannot be used.
         """
-        work = {"truth_labels": self._truth(truth)}
         if measurement:
             layer = self.layer(measurement)
-            return Work(choices, measurement=measurement_of(layer), record=record_of(layer), **work)
+            return Work(choices, measurement=measurement_of(layer), record=record_of(layer))
         layer = self.layer(specimen)
         if layer is None:
             raise SpecimenError("There is no specimen: open an image or a sample first.")
-        return Work(choices, specimen=specimen_of(layer, luminance=luminance), **work)
+        if layer.source.path is not None and is_measurement(str(layer.source.path)):
+            raise SpecimenError(
+                f"'{layer.name}' is a measurement that was opened as an image: open it with Open… beside Measurement."
+            )
+        found = specimen_of(layer, luminance=luminance)
+        return Work(choices, specimen=found, truth_labels=self._truth(truth, specimen_shape(layer)))
+
+    def reconstruction_of(self, measurement: str) -> Any:
+        """The reconstruction that is selected, else the newest of that measurement, else of any."""
+        active = self._viewer.layers.selection.active
+        if active is not None and record_of(active, "reconstruction") is not None:
+            return active
+        chosen = self.layer(measurement)
+        own = None if chosen is None else self.newest("reconstruction", self._record(chosen).run)
+        return own or self.newest("reconstruction")
 
     def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
         """A reconstruction, its specimen and, where there are both, its labels and the true ones.
@@ -101,13 +138,13 @@ class Scene:
         SpecimenError
             There is no reconstruction, or its specimen is gone.
         """
-        chosen = self.layer(measurement)
-        run = None if chosen is None else self._record(chosen).run
-        image = self.newest("reconstruction", run) or self.newest("reconstruction")
+        image = self.reconstruction_of(measurement)
         if image is None:
             raise SpecimenError("There is nothing to compare yet: press Reconstruct first.")
         record = self._record(image)
         original = self._specimen_of(record, specimen, specimen_shape(image))
+        if key_of(original) != specimen:  # the labels that are chosen belong to another specimen
+            truth = self.truth_for(original)
         labels = self.newest("labels", record.run)
         return Work(
             choices,
@@ -115,7 +152,7 @@ class Scene:
             record=record,
             image=image.data,
             labels=None if labels is None else labels.data,
-            truth_labels=self._truth(truth),
+            truth_labels=self._truth(truth, specimen_shape(image)),
         )
 
     def _specimen_of(self, record: RunRecord, chosen: str, shape: tuple[int, ...]) -> Any:
@@ -129,13 +166,21 @@ class Scene:
         ):
             if found:
                 return found[0]
+        if not record.specimen_id:
+            raise SpecimenError(
+                "The image that was measured is not open: open it, choose it as the specimen, and compare again."
+            )
         raise SpecimenError(
-            f"The specimen '{record.specimen or 'of this measurement'}' is not open any more: "
-            "open it again, under the same name, to compare."
+            f"The specimen '{record.specimen}' is not open any more: open it again, under the same name, to compare."
         )
 
-    def _truth(self, key: str) -> Any:
+    def _truth(self, key: str, shape: tuple[int, ...]) -> Any:
         layer = self.layer(key)
+        if layer is not None and specimen_shape(layer) != shape:
+            raise SpecimenError(
+                f"The ground truth '{layer.name}' has shape {specimen_shape(layer)}, the specimen {shape}: compare "
+                "images of the same field, or choose none."
+            )
         return None if layer is None else array_of(layer)
 
     # -- adding --------------------------------------------------------------------------------------
@@ -153,11 +198,19 @@ class Scene:
         for layer in layers:
             if kinds.get(key_of(layer)) == "matched":
                 layer.contour = OUTLINE
+        if "measurement" in kinds.values():
+            self._hide_results()
         added = [self._viewer.add_layer(layer) for layer in layers]
         for layer in added:
             if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", self._record(layer).run)):
                 self._viewer.layers.selection.active = labels  # the status bar tells of its cells
         return added
+
+    def _hide_results(self) -> None:
+        """A new measurement takes the place of older ones; the eye beside each of their layers brings it back."""
+        for layer in self._viewer.layers:
+            if record_of(layer) is not None:
+                layer.visible = False
 
     def _show_compared(self, *, visible: bool) -> None:
         """Show or hide the cells of the newest comparison.
@@ -176,6 +229,7 @@ class Scene:
     def arrange(self, *, side_by_side: bool, specimen: str) -> None:
         """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines."""
         grid = self._viewer.canvas.grid
+        before = (grid.enabled, self._fields)
         if side_by_side:
             grid.stride = 1  # the lowest layer, the specimen, comes first
         if grid.enabled != side_by_side:
@@ -189,6 +243,13 @@ class Scene:
                 layer.contour = 0 if side_by_side else OUTLINE
         # On one another they tell more than the labels; beside each other each would need an image under it.
         self._show_compared(visible=not side_by_side)
+        fields = sum(bool(layer.visible) for layer in self._viewer.layers)
+        if side_by_side:
+            grid.shape = (-1, _columns(fields, self._viewer.canvas.size, self.layer(specimen)))
+        # Fields of another size: what was seen of each would be cut off. Otherwise the zoom is the user's.
+        if before != (side_by_side, fields if side_by_side else before[1]):
+            self._viewer.reset_view()
+        self._fields = fields
 
     def _of_kind(self, kind: Kind) -> list[Any]:
         return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from napari_dmu.viewer.layers import layer_name
 from napari_dmu.viewer.steps import Step, Work
 
 TITLES: dict[Step, str] = {
@@ -12,6 +13,7 @@ TITLES: dict[Step, str] = {
     "check": "Without the specimen: does the reconstruction fit the data, how wide is its error, what is imagined?",
 }
 RUN_ALL = "Measure, reconstruct, segment and compare in one go."
+RUN_ALL_BUT_CELLS = "Measure, reconstruct and compare in one go; this pattern set finds no cells."
 _DONE: dict[Step, str] = {
     "measure": "measured",
     "reconstruct": "reconstructed",
@@ -43,17 +45,21 @@ def reasons(
     return {step: _BUSY if busy else reason for step, reason in steps.items()}, _BUSY if busy else steps["measure"]
 
 
-def report(steps: Collection[Step], work: Work, *, side_by_side: bool) -> str:
-    """One line on what was done, and what to try next."""
+def report(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segment: bool = True) -> str:
+    """One line on what was done, of which measurement where none was made, and what to try next."""
     done = ", ".join(_DONE[step] for step in steps)
     seconds = sum(work.seconds.values())
-    return f"✓ {done[0].upper()}{done[1:]} in {seconds:.1f} s.{_advice(steps, work, side_by_side=side_by_side)}"
+    what = "" if "measure" in steps or work.record is None else f" {layer_name(work.record, '')}"
+    advice = _advice(steps, work, side_by_side=side_by_side, can_segment=can_segment)
+    return f"✓ {done[0].upper()}{done[1:]}{what} in {seconds:.1f} s.{advice}"
 
 
-def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool) -> str:
+def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segment: bool) -> str:
     if "measure" in steps and work.record is not None and work.record.info.saturation_note:
         return f" {work.record.info.saturation_note}"
     if "compare" in steps and work.truth_labels is not None and work.labels is None:
+        if not can_segment:
+            return " Cells were not scored: this pattern set finds none."
         return " To score the cells as well, press Segment, then Compare."
     if work.compared is not None and side_by_side:
         return " Untick 'Show side by side' to see which cells were missed or invented."

@@ -44,6 +44,14 @@ def pattern_sets() -> list[SetSummary]:
     return available_sets()
 
 
+def no_segmenter(set_hash: str) -> str:
+    """Why the pattern set of that hash finds no cells; empty where it does, or is not here."""
+    for one in pattern_sets():
+        if one.header.tensors_sha256 == set_hash and not one.has_segmenter:
+            return f"The pattern set {one.label} has no segmenter."
+    return ""
+
+
 def prefer_own_reader() -> None:
     """Open our own measurement files without a question: they have two endings, and napari reads ``.tif`` as well."""
     from napari.settings import get_settings

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from napari_dmu.engine.comparison import Comparison
+from napari_dmu.viewer.record import RunRecord
 from napari_dmu.zoo.registry import SetSummary
 
 NARROW = "\u202f"  # groups digits without a line break
@@ -17,7 +18,7 @@ def grouped(number: int) -> str:
 def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
     """One line on what will be measured of a specimen of ``shape`` (..., Y, X), or of any where it is None."""
     exposures = f"{chosen.exposures} exposure{'' if chosen.exposures == 1 else 's'}"
-    dose = f"Light dose: {chosen.dose_mean:.1f} full exposures."
+    dose = f"Light dose: {chosen.dose_mean:.3g} full exposure{'' if chosen.dose_mean == 1 else 's'}."
     if shape is None:
         return f"{exposures} with detector pixels of {chosen.bin}{NARROW}×{NARROW}{chosen.bin} specimen pixels. {dose}"
     rows, columns = chosen.header.acquisition.bins((shape[-2], shape[-1]))
@@ -27,7 +28,20 @@ def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
         f"{exposures} of {columns}{NARROW}×{NARROW}{rows} detector pixels: "
         f"{grouped(samples)} samples instead of {grouped(pixels)} pixels. {dose}"
     )
+    if pixels < 0.75 * chosen.ratio * samples:  # the border costs as much as the image
+        line += f" So small an image is compressed ×{pixels / samples:.2g} only."
     return line if planes == 1 else f"{grouped(planes)} planes, each measured by {line}"
+
+
+def column_titles(record: RunRecord, method: str) -> tuple[str, str]:
+    """Of a comparison in the table: two short lines, and all that tells it from others.
+
+    ``method`` is that of the reconstruction where the record is not its own.
+    """
+    info, method = record.info, record.settings.get("method", method)
+    kind = method if method != "learned" else info.set_name if info.family == "learned" else info.family
+    whole = f"{record.specimen} · {record.instrument}, {info.acquisition.photons:g} photons, {method}"
+    return f"×{info.ratio:g}\n{kind}", whole
 
 
 # (row, what it means, name in the comparison, how it is written)

@@ -34,7 +34,7 @@ class Job(QObject):
     Signals
     -------
     progressed
-        Done, total, what is going on; at most every ``INTERVAL`` seconds.
+        Done, total, what is going on; at most every ``INTERVAL`` seconds, and when something else begins.
     succeeded
         What the task returned.
     failed
@@ -54,7 +54,7 @@ class Job(QObject):
         self.token = CancelToken()
         self.done = threading.Event()
         self._title, self._task = title, task
-        self._last = 0.0
+        self._last, self._what = 0.0, ""
         self._bar: _Activity | None = None
         self._worker: FunctionWorker[Any] | None = None
 
@@ -82,8 +82,8 @@ class Job(QObject):
 
     def _report(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if now - self._last >= INTERVAL:
-            self._last = now
+        if now - self._last >= INTERVAL or what != self._what:
+            self._last, self._what = now, what
             self.progressed.emit(done, total, what)
 
     def _show(self, done: int, total: int, what: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,8 +145,15 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
     for summary in sets:
         if (summary.name, summary.family, summary.ratio) == (name, family, float(ratio)):
             return _read(summary.path)
-    there = ", ".join(s.label for s in sets) or "none"
+    there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, name, ratio, family))) or "none"
     raise PatternSetError(f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}.")
+
+
+def _difference(one: SetSummary, name: str, ratio: float, family: str) -> tuple[float, float]:
+    """How far a set is from what was asked for: sorts what was probably meant to the front."""
+    alike = SequenceMatcher(None, one.name.lower(), name.lower()).ratio()
+    apart = abs(math.log(one.ratio / ratio)) if ratio > 0 else 0.0
+    return (one.ratio != ratio) + (one.family != family) + 2 * (1 - alike), apart
 
 
 def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:

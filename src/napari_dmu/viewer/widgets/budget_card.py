@@ -126,7 +126,7 @@ class BudgetCard(Section):
     def _add_row(self, row: int) -> None:
         name, value = QLabel(), Note(f"budget_{row}")
         self._grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
-        self._grid.addWidget(value, row, 1)
+        self._grid.addWidget(value, row, 1, Qt.AlignmentFlag.AlignTop)
         self._names.append(name)
         self._values.append(value)
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
 from napari_dmu.engine.cells import count_sentence
 from napari_dmu.viewer.compared import COLOURS, SYMBOLS
@@ -29,9 +30,10 @@ class CellsCard(QWidget):
         self.count = Note("cell_count")
         self.count.setAccessibleName("Cells found")
         self.legend = QWidget()
-        row = QHBoxLayout(self.legend)
+        row = QFlowLayout(self.legend)  # large numbers need a second line
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3 * GAP)
+        row.setHorizontalSpacing(3 * GAP)
+        row.setVerticalSpacing(GAP)
         self.entries: dict[Kind, QLabel] = {}
         for kind, meaning in MEANINGS.items():
             entry = QLabel()
@@ -41,7 +43,6 @@ class CellsCard(QWidget):
             entry.setAccessibleDescription(meaning)
             self.entries[kind] = entry
             row.addWidget(entry)
-        row.addStretch(1)
         layout.addWidget(self.count)
         layout.addWidget(self.legend)
         self.clear()

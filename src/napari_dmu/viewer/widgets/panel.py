@@ -7,7 +7,6 @@ from typing import Any
 
 from napari.layers import Layer
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.errors import DmuError
@@ -16,11 +15,10 @@ from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.reader import read_layer
-from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
-from napari_dmu.viewer.sentences import RUN_ALL, TITLES, reasons, report
+from napari_dmu.viewer.sentences import RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
-from napari_dmu.viewer.summary import figures
+from napari_dmu.viewer.summary import column_titles, figures
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.view import PanelView
 from napari_dmu.viewer.worker import Job
@@ -75,6 +73,9 @@ class CompressiveMicroscope(PanelView):
         self.specimen.offer(scene.specimens(), prefer=scene.active_key())
         self.measurement.offer(scene.measurements())
         self.truth.offer([("none", "none"), *scene.truths()])
+        if not self._viewer.layers and self._links.job is None:
+            for said in (self.cells.clear, self.trust.hide, partial(self._say, "")):
+                said()
         self._on_specimen()
 
     def _on_active(self, event: Any = None) -> None:
@@ -116,30 +117,27 @@ class CompressiveMicroscope(PanelView):
             specimen=bool(specimen),
             pattern_set=self.settings.chosen_set() is not None,
             measurement=bool(measurement),
-            image=self._scene.newest("reconstruction") is not None,
+            image=self._scene.reconstruction_of(measurement) is not None,
             no_segmenter=self._no_segmenter(),
         )
         for step, reason in why_not.items():
             self.buttons[step].setEnabled(not reason)
             self.buttons[step].setToolTip(reason or TITLES[step])
         self.run_all.setEnabled(not not_all)
-        self.run_all.setToolTip(not_all or RUN_ALL)
+        self.run_all.setToolTip(not_all or (RUN_ALL if self._can_segment() else RUN_ALL_BUT_CELLS))
 
     def _no_segmenter(self) -> str:
-        record = self._record(self.measurement.key())
-        if record is None or self._other_segmenter():
-            return ""
-        for one in settings.pattern_sets():
-            if one.header.tensors_sha256 == record.info.set_hash and not one.has_segmenter:
-                return f"The pattern set {one.label} has no segmenter."
-        return ""
+        layer = self._scene.layer(self.measurement.key())
+        record = None if layer is None or self._other_segmenter() else record_of(layer)
+        return "" if record is None else settings.no_segmenter(record.info.set_hash)
 
     def _other_segmenter(self) -> bool:
         return self.settings.segmenter.key() != PATTERN_SET
 
-    def _record(self, key: str) -> RunRecord | None:
-        layer = self._scene.layer(key)
-        return None if layer is None else record_of(layer)
+    def _can_segment(self) -> bool:
+        """Whether cells can be found in what the chosen set would measure."""
+        chosen = self.settings.chosen_set()
+        return self._other_segmenter() or (chosen is not None and chosen.has_segmenter)
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -151,9 +149,7 @@ class CompressiveMicroscope(PanelView):
         }
 
     def _run_all(self) -> None:
-        chosen = self.settings.chosen_set()
-        can = self._other_segmenter() or (chosen is not None and chosen.has_segmenter)
-        segmenting: tuple[Step, ...] = ("segment",) if can else ()
+        segmenting: tuple[Step, ...] = ("segment",) if self._can_segment() else ()
         self._start(
             ("measure", "reconstruct", *segmenting, "compare"),
             lambda: self._scene.work(self.settings.choices(), measurement="", **self._where()),
@@ -210,13 +206,16 @@ class CompressiveMicroscope(PanelView):
             self.side_by_side.setChecked(True)
         elif steps == ("compare",) and work.compared is not None:
             self.side_by_side.setChecked(False)  # what was asked for is seen on the image
+        elif steps == ("check",):
+            self.side_by_side.setChecked(True)  # its maps would cover one another and the image
         self._arrange()
         self._show_cells(work)
         self._show_trust(steps, work)
         if work.comparison is not None and work.record is not None:
-            self.metrics.add(f"×{work.record.info.ratio:g}", work.record.instrument, figures(work.comparison))
-            QTimer.singleShot(0, self._show_metrics)
-        self._say(report(steps, work, side_by_side=self.side_by_side.isChecked()))
+            self.metrics.add(*column_titles(work.record, work.choices.method), figures(work.comparison))
+            self.bring_into_view(self.metrics)
+        sentence = {"side_by_side": self.side_by_side.isChecked(), "can_segment": not self._no_segmenter()}
+        self._say(report(steps, work, **sentence))
 
     def _show_cells(self, work: Work) -> None:
         if work.counts is not None:
@@ -229,17 +228,9 @@ class CompressiveMicroscope(PanelView):
     def _show_trust(self, steps: tuple[Step, ...], work: Work) -> None:
         if work.assessment is not None and work.record is not None:
             self.trust.show_assessment(work.assessment, layer_name(work.record, "reconstruction"))
-            QTimer.singleShot(0, self._show_card)
+            self.bring_into_view(self.trust)
         elif "reconstruct" in steps:
             self.trust.setVisible(False)  # what it says is of another image
-
-    def _show_card(self) -> None:
-        if not self._links.closed:
-            self.area.ensureWidgetVisible(self.trust)
-
-    def _show_metrics(self) -> None:
-        if not self._links.closed:
-            self.area.ensureWidgetVisible(self.metrics)
 
     def _on_failed(self, error: BaseException) -> None:
         if isinstance(error, DmuError):
@@ -294,3 +285,4 @@ class CompressiveMicroscope(PanelView):
             return
         self._viewer.add_layer(layer)
         self.measurement.choose(str(layer.unique_id))
+        self._say(f"Opened '{layer.name}'.")

@@ -48,6 +48,14 @@ class Amount(QDoubleSpinBox):
         event.ignore()
 
 
+class Seed(QSpinBox):
+    """A whole number that the wheel leaves alone."""
+
+    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
+        """Leave the wheel to the scroll area."""
+        event.ignore()
+
+
 class SettingsForm(QWidget):
     """Ratio, pattern set and light; ``changed`` when what would be measured is another."""
 
@@ -95,7 +103,7 @@ class SettingsForm(QWidget):
         self.detector.explain({key: f"{preset.title}. {preset.source}" for key, preset in PRESETS.items()})
         self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=2)
         self.background = Amount("background", 1e6, 2, " photons", decimals=1)
-        self.seed = QSpinBox()
+        self.seed = Seed()
         self.seed.setObjectName("seed")
         self.seed.setRange(0, 2**31 - 1)
         self.method = Choice("method")

@@ -1,6 +1,6 @@
 """How the panel looks: its controls, their order and their explanations. No behaviour here."""
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QFrame,
@@ -30,6 +30,7 @@ QPushButton:hover { background-color: #2a80c8; }
 QPushButton:focus { border: 2px solid #ffffff; }
 QPushButton:disabled { background-color: rgba(128, 128, 128, 0.25); color: rgba(160, 160, 160, 0.9); }
 """
+SETTLED = 1500  # milliseconds until everything has its height, on a slow machine
 BUTTONS: dict[Step, str] = {
     "measure": "&Measure",
     "reconstruct": "Re&construct",
@@ -60,11 +61,27 @@ class PanelView(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area = scroll
+        self._settling, self._wanted = QTimer(self), body
+        self._settling.setSingleShot(True)
+        self._settling.setInterval(SETTLED)
+        bar = scroll.verticalScrollBar()
+        assert bar is not None
+        bar.rangeChanged.connect(self._follow)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(scroll)
         self.setMinimumWidth(340)  # napari's title of the dock needs as much
+
+    def bring_into_view(self, part: QWidget) -> None:
+        """Scroll to a part: now, and while texts that were just set find their lines and those below make room."""
+        self._wanted = part
+        self._settling.start()
+        self._follow()
+
+    def _follow(self) -> None:
+        if self._settling.isActive():
+            self.area.ensureWidgetVisible(self._wanted, 0, GAP)
 
     def _specimen(self) -> QVBoxLayout:
         self.specimen = Choice("specimen", "No image is open")
@@ -83,6 +100,7 @@ class PanelView(QWidget):
         self.truth = Choice("truth", "none")
         rows = form()
         add_row(rows, "&Specimen", self.specimen, "The image that the microscope looks at: any image layer, 2D to 5D.")
+        rows.addRow(self.luminance)
         add_row(
             rows, "&Ground truth", self.truth,
             "Labels of the true cells, if you have them: then Compare also scores the cells that were found.",
@@ -106,7 +124,7 @@ class PanelView(QWidget):
         self.measurement.setAccessibleName("Measurement")
         layout = column()
         layout.addLayout(rows)
-        for widget in (self.luminance, self.hint, self.sample_button):
+        for widget in (self.hint, self.sample_button):
             layout.addWidget(widget)
         return layout
 

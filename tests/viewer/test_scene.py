@@ -1,0 +1,122 @@
+"""Which layers belong together, and how they are shown; on viewer models without a window."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from support import assert_sentence, discs, make_set
+
+from napari_dmu.engine.progress import CancelToken
+from napari_dmu.errors import SpecimenError
+from napari_dmu.files import write_measurement
+from napari_dmu.viewer.layers import measurement_of, record_of
+from napari_dmu.viewer.scene import Scene, key_of
+from napari_dmu.viewer.steps import Choices, Step, run_steps
+
+ALL: tuple[Step, ...] = ("measure", "reconstruct", "segment", "compare")
+WHERE: dict[str, Any] = {"measurement": "", "luminance": False}
+
+
+@pytest.fixture(autouse=True)
+def _sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_set(tmp_path / "discs.dmu.safetensors")
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path))
+
+
+CHOICES = Choices(name="discs", ratio=4, family="raster", device="cpu")
+
+
+def add_pair(viewer: ViewerModel, name: str, seed: int) -> tuple[str, str]:
+    """Keys of an image and of its true cells."""
+    image, labels = discs((64, 80), seed=seed)
+    first = viewer.add_image(np.rint(3000 * image).astype(np.uint16), name=name)
+    return key_of(first), key_of(viewer.add_labels(labels, name=f"{name} mask"))
+
+
+def run(viewer: ViewerModel, scene: Scene, specimen: str, truth: str) -> None:
+    work = scene.work(CHOICES, specimen=specimen, truth=truth, **WHERE)
+    scene.add(run_steps(ALL, work, lambda *_: None, CancelToken()).made)
+
+
+def test_cells_are_compared_with_those_of_the_specimen_that_was_measured() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    other, wrong = add_pair(viewer, "two", 2)
+    work = scene.comparison(CHOICES, specimen=other, truth=wrong, **WHERE)
+    np.testing.assert_array_equal(work.truth_labels, viewer.layers["one mask"].data)
+    assert work.specimen is not None
+    assert work.specimen.name == "one"
+    chosen = scene.comparison(CHOICES, specimen=specimen, truth="", **WHERE)
+    assert chosen.truth_labels is None  # a choice of none stays
+
+
+def test_true_cells_that_do_not_fit_are_refused_before_anything_is_done() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, _ = add_pair(viewer, "one", 1)
+    wrong = key_of(viewer.add_labels(np.ones((50, 80), int), name="elsewhere"))
+    with pytest.raises(SpecimenError, match="'elsewhere' has shape") as refusal:
+        scene.work(CHOICES, specimen=specimen, truth=wrong, **WHERE)
+    assert_sentence(refusal.value)
+
+
+def test_a_measurement_that_was_opened_as_an_image_is_no_specimen(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    measured = next(layer for layer in viewer.layers if record_of(layer, "measurement"))
+    write_measurement(tmp_path / "m.ome.tif", measurement_of(measured))
+    viewer.open(tmp_path / "m.ome.tif", plugin="napari")
+    opened = viewer.layers[-1]
+    assert record_of(opened) is None
+    with pytest.raises(SpecimenError, match="Open…") as refusal:
+        scene.work(CHOICES, specimen=key_of(opened), truth="", **WHERE)
+    assert_sentence(refusal.value)
+    tifffile.imwrite(tmp_path / "i.tif", np.asarray(viewer.layers["one"].data))
+    viewer.open(tmp_path / "i.tif", plugin="napari")
+    assert scene.work(CHOICES, specimen=key_of(viewer.layers[-1]), truth="", **WHERE).specimen is not None
+
+
+def test_a_new_measurement_takes_the_place_of_the_last() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    before = [layer for layer in viewer.layers if record_of(layer) is not None]
+    run(viewer, scene, specimen, truth)
+    scene.arrange(side_by_side=True, specimen=specimen)
+    assert not any(layer.visible for layer in before)
+    shown = {record.kind for layer in viewer.layers if layer.visible and (record := record_of(layer)) is not None}
+    assert shown == {"measurement", "reconstruction", "labels"}
+    titles = [title for _, title in scene.measurements()]
+    assert titles == ["×4 discs raster · one [1]", "×4 discs raster · one"]
+
+
+@pytest.mark.parametrize("canvas", [(600, 800), (900, 500)])
+@pytest.mark.parametrize("fields", [1, 2, 3, 4, 6])
+def test_all_of_every_field_is_seen_and_the_zoom_of_the_user_stays(canvas: tuple[int, int], fields: int) -> None:
+    viewer = ViewerModel()
+    viewer.canvas.size = canvas
+    for _ in range(fields):
+        viewer.add_layer(Layer.create(np.zeros((300, 400)), {}, "image"))
+    assert isinstance(viewer.layers[0], Image)
+    scene, specimen = Scene(viewer), key_of(viewer.layers[0])
+    viewer.scene.camera.zoom = 7.0
+    scene.arrange(side_by_side=True, specimen=specimen)
+    rows, columns = viewer.canvas.grid.actual_shape(viewer.layers)
+    room = min(canvas[0] / rows / 300, canvas[1] / columns / 400)
+    assert 0.7 * room < viewer.scene.camera.zoom <= room
+    others = [min(canvas[0] / -(-fields // c) / 300, canvas[1] / c / 400) for c in range(1, fields + 1)]
+    assert room == pytest.approx(max(others))
+    viewer.scene.camera.zoom = 7.0
+    scene.arrange(side_by_side=True, specimen=specimen)
+    assert viewer.scene.camera.zoom == 7.0
+    scene.arrange(side_by_side=False, specimen=specimen)
+    assert viewer.scene.camera.zoom != 7.0
