@@ -20,6 +20,7 @@ from support import make_set
 
 from napari_dmu.viewer.layers import record_of
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
+from napari_dmu.viewer.worker import Job
 from napari_dmu.zoo.registry import available_sets
 
 pytestmark = pytest.mark.qt
@@ -239,6 +240,23 @@ def test_the_window_answers_while_it_works(qtbot: Any, panel_in: Opener, cells: 
     assert len(gaps) > 5
     assert np.percentile(gaps, 95) < 0.1, max(gaps)
     assert max(gaps) < 0.5  # a machine with two busy cores may be late once
+
+
+def test_progress_comes_now_and_then_and_with_every_step(qtbot: Any) -> None:
+    """Thousands of quick planes must not flood the window, and the name of a long step must not be left out."""
+
+    def task(progress: Any, cancel: Any) -> None:
+        for step in ("Measuring", "Reconstructing"):
+            progress(0, 1000, step)
+            for plane in range(1000):
+                progress(plane, 1000, f"{step} · plane {plane} of 1000")
+
+    job, seen = Job("test", task), []
+    job.progressed.connect(lambda done, total, what: seen.append(what))
+    with qtbot.waitSignal(job.ended, timeout=WAIT):
+        job.start()
+    assert [what for what in seen if "plane" not in what] == ["Measuring", "Reconstructing"]
+    assert len(seen) < 200
 
 
 def test_closing_while_a_job_runs(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:

@@ -90,7 +90,7 @@ class Budget(BaseModel):
             ("  of the read-out", f"{n.read:.3g} electrons"),
             ("  of the rounding", f"{n.quantisation:.3g} electrons"),
             ("SNR per sample", f"{self.snr:.3g} (mid-grey specimen{', if nothing saturated' if saturates else ''})"),
-            ("Full scale", f"{100 * self.full_scale_fraction:.3g} % used by the brightest bin"),
+            ("Full scale", f"{_figure(float(f'{100 * self.full_scale_fraction:.3g}'))} % used by the brightest bin"),
             ("Acquisition time", _seconds(self.acquisition_time)),
         ]
 

@@ -54,7 +54,7 @@ class Job(QObject):
         self.token = CancelToken()
         self.done = threading.Event()
         self._title, self._task = title, task
-        self._last, self._what = 0.0, ""
+        self._last, self._doing = 0.0, ""
         self._bar: _Activity | None = None
         self._worker: FunctionWorker[Any] | None = None
 
@@ -82,8 +82,9 @@ class Job(QObject):
 
     def _report(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if now - self._last >= INTERVAL or what != self._what:
-            self._last, self._what = now, what
+        doing = what.partition(" · plane ")[0]
+        if now - self._last >= INTERVAL or doing != self._doing:
+            self._last, self._doing = now, doing
             self.progressed.emit(done, total, what)
 
     def _show(self, done: int, total: int, what: str) -> None:

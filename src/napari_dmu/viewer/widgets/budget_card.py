@@ -125,8 +125,10 @@ class BudgetCard(Section):
 
     def _add_row(self, row: int) -> None:
         name, value = QLabel(), Note(f"budget_{row}")
+        value.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        value.setIndent(0)  # otherwise there is room above the text
         self._grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
-        self._grid.addWidget(value, row, 1, Qt.AlignmentFlag.AlignTop)
+        self._grid.addWidget(value, row, 1)
         self._names.append(name)
         self._values.append(value)
 
