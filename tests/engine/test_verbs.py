@@ -196,7 +196,7 @@ def test_what_is_rare_in_a_long_stack_is_not_cut_off(instrument: PatternSet) -> 
 
 
 def test_the_range_of_a_stack_does_not_depend_on_one_column(instrument: PatternSet, monkeypatch: Any) -> None:
-    monkeypatch.setattr("napari_dmu.engine.stacks.RANGE_PIXELS", 400)
+    monkeypatch.setattr("napari_dmu.engine.stacks.RANGE_PIXELS", 512)  # one pixel of each row
     columns = np.tile(np.arange(64, dtype=np.uint16), (8, 64, 1))  # the value is the column
     low, high = dmu.simulate(columns, instrument).info.intensity_range
     assert low <= 3
@@ -211,6 +211,16 @@ def test_contrast_that_single_precision_would_lose_is_refused(instrument: Patter
         dmu.simulate(values.reshape(50, 50), instrument)
     assert_sentence(refusal.value)
     dmu.simulate((values - values.min()).reshape(50, 50), instrument)
+
+
+def test_what_single_precision_holds_is_measured(instrument: PatternSet) -> None:
+    step = np.spacing(np.float32(1e9))
+    image = (1e9 + step * (np.arange(2500) % 100)).astype(">f4").reshape(50, 50)  # stored in single precision
+    assert dmu.simulate(image, instrument).info.intensity_range[0] >= 1e9
+    jitter = 0.1 + 1e-17 * np.arange(2500).reshape(50, 50) + 1e-16
+    assert dmu.simulate(jitter, instrument).info.intensity_range == pytest.approx((0.1, 1.1))
+    axes = dmu.simulate(specimen(), instrument, axes=("Y", "X")).info.axes
+    assert axes == ("y", "x")
 
 
 def test_tensors_are_arrays_too(instrument: PatternSet) -> None:

@@ -194,6 +194,27 @@ def test_samples_of_saturated_camera_pixels_count_as_saturated(tmp_path: Path, b
     assert (counts[full] == counts.max()).all()
 
 
+def test_what_a_flat_field_raises_is_not_taken_for_saturated(tmp_path: Path) -> None:
+    frames = np.full((4, 16, 16), 3600, np.uint16)
+    flat = np.full((16, 16), 1000, np.uint16)
+    flat[:8] = 500
+    tifffile.imwrite(tmp_path / "flat.tif", flat + OFFSET)
+    back = read_camera(write_run(tmp_path, frames, bits=12, flat_field="flat.tif"))
+    assert back.info.saturated == 0.0
+    assert (np.asarray(back.data) < saturation_count(back.info.acquisition)).all()
+
+
+def test_a_saturated_sample_moves_with_its_light(tmp_path: Path) -> None:
+    frames = np.full((4, 64, 64), 500, np.uint16)
+    frames[:, 32:36, 32:36] = 4095
+    settings: dict[str, Any] = {"registration": {"shift": [0.0, 8.0]}, "camera_bin": 2, "bits": 12}
+    back = read_camera(write_run(tmp_path, frames, align="resample", **settings))
+    full = np.asarray(back.data) >= saturation_count(back.info.acquisition)
+    assert full.sum() == 4 * 4
+    assert full[0, 16:18].sum() == 4
+    assert not full[0, 16:18, 16:18].all()
+
+
 def test_photons_are_estimated_from_the_brightest_bins(tmp_path: Path, instrument: PatternSet) -> None:
     # an even specimen with a dark border: inside, bins are filled with density 1
     specimen = np.pad(np.ones((48, 48), np.float32), 24)

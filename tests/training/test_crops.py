@@ -179,6 +179,7 @@ def test_cells_keep_their_pixels_whatever_their_numbers(tmp_path: Path, numbers:
     (example,) = read_examples(tmp_path, masks=True)
     assert example.labels is not None
     assert sorted(np.bincount(np.unique(example.labels, return_inverse=True)[1].ravel())) == [100, 100, 600]
+    assert example.labels.min() == 0
 
 
 @pytest.mark.parametrize("kind", ["negative", "fractions"])
@@ -192,3 +193,15 @@ def test_masks_that_number_no_cells_are_refused(tmp_path: Path, kind: str) -> No
     with pytest.raises(FileError, match="whole number") as refusal:
         read_examples(tmp_path, masks=True)
     assert_sentence(refusal.value)
+
+
+def test_masks_of_whole_floating_numbers_are_masks(tmp_path: Path) -> None:
+    """Fiji saves labels as 32-bit floating point."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((20, 40), np.float32)
+    mask[2:12, 2:12] = 7
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.eye(20, 40, dtype=np.uint8))
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", mask)
+    (example,) = read_examples(tmp_path, masks=True)
+    np.testing.assert_array_equal(example.labels, mask)

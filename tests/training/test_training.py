@@ -215,7 +215,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_nothing_had_happened(
 
 
 @pytest.mark.parametrize("steps", [7, 25])
-@pytest.mark.parametrize("changed", ["recipe", "images"])
+@pytest.mark.parametrize("changed", ["recipe", "images", "validation"])
 def test_checkpoints_are_for_their_own_recipe_and_images_alone(
     images: Path, tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, changed: str, steps: int
 ) -> None:
@@ -230,7 +230,8 @@ def test_checkpoints_are_for_their_own_recipe_and_images_alone(
     if changed == "recipe":
         recipe = recipe.model_copy(update={"seed": 1})
     else:
-        path = sorted((data / recipe.training[0].folder / "images").iterdir())[0]
+        source = recipe.training[0] if changed == "images" else recipe.validation[0]
+        path = sorted((data / source.folder / "images").iterdir())[0]
         tifffile.imwrite(path, tifffile.imread(path)[::-1])
     with pytest.raises(FileError) as refusal:
         train(recipe, data, out, device=CPU)

@@ -11,6 +11,7 @@ from npe2 import PluginManager, PluginManifest
 
 from napari_dmu.engine.verbs import load, simulate
 from napari_dmu.errors import FileError
+from napari_dmu.files import write_image
 from napari_dmu.files.measurement import write_measurement
 from napari_dmu.viewer.layers import measurement_of
 from napari_dmu.viewer.reader import get_reader, is_measurement, read_layer
@@ -127,3 +128,10 @@ def test_preferences_have_their_defaults() -> None:
             found.computing.device = "abacus"
     finally:
         found.computing.device = "auto"
+
+
+def test_an_image_whose_name_says_measurement_is_none(tmp_path: Path, cells: np.ndarray) -> None:
+    path = tmp_path / "my measurement.ome.tif"
+    write_image(path, cells, axes=("y", "x"), scale=(1.0, 1.0), units=("pixel", "pixel"))
+    assert b"napari-dmu" in path.read_bytes()
+    assert not is_measurement(path)

@@ -305,6 +305,14 @@ def test_side_by_side_follows_the_grid(qtbot: Any, panel_in: Opener, cells: np.n
     assert viewer.canvas.grid.enabled
 
 
+def test_true_cells_that_do_not_fit_do_not_keep_from_measuring(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:
+    viewer, panel = panel_in()
+    viewer.add_image(cells, name="cells")
+    viewer.add_labels(np.ones((5, *cells.shape), np.int32), name="of a stack")
+    panel.truth.choose(panel.truth.itemData(1))
+    assert _press(qtbot, panel, "measure").startswith("✓ Measured")
+
+
 def test_large_numbers_of_cells_do_not_widen_the_panel(qtbot: Any, panel_in: Opener) -> None:
     _, panel = panel_in()
     panel.resize(340, 700)

@@ -120,3 +120,67 @@ def test_all_of_every_field_is_seen_and_the_zoom_of_the_user_stays(canvas: tuple
     assert viewer.scene.camera.zoom == 7.0
     scene.arrange(side_by_side=False, specimen=specimen)
     assert viewer.scene.camera.zoom != 7.0
+
+
+def test_labels_of_any_name_stay_with_the_specimen_they_were_used_for() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    viewer.layers["one mask"].name = "expert"
+    run(viewer, scene, specimen, truth)
+    other, wrong = add_pair(viewer, "two", 2)
+    work = scene.comparison(CHOICES, specimen=other, truth=wrong, **WHERE)
+    np.testing.assert_array_equal(work.truth_labels, viewer.layers["expert"].data)
+
+
+def test_the_measurement_that_is_chosen_decides_what_is_compared() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    oldest = scene.measurements()[0][0]
+    run(viewer, scene, specimen, truth)
+    newest = scene.measurements()[0][0]
+    viewer.layers.selection.active = scene.newest("reconstruction")  # as napari does with what was added last
+    for key in (oldest, newest):
+        found = scene.reconstruction_of(key)
+        assert scene.measurement_of(key_of(found)) == key
+    assert scene.measurement_of(specimen) == ""
+
+
+def test_other_specimens_and_opened_measurements_stay_in_sight() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    one, first = add_pair(viewer, "one", 1)
+    two, second = add_pair(viewer, "two", 2)
+    run(viewer, scene, one, first)
+    run(viewer, scene, two, second)
+    assert viewer.layers["one · ×4 discs raster · reconstruction"].visible
+
+
+def test_nothing_in_sight_is_no_error_and_a_grid_of_the_user_stays() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    scene.arrange(side_by_side=True, specimen="")
+    scene.arrange(side_by_side=False, specimen="")
+    for _ in range(3):
+        viewer.add_layer(Layer.create(np.zeros((30, 40)), {}, "image"))
+    scene.arrange(side_by_side=True, specimen=key_of(viewer.layers[0]))
+    assert viewer.canvas.grid.shape != (-1, -1)
+    scene.arrange(side_by_side=False, specimen=key_of(viewer.layers[0]))
+    assert viewer.canvas.grid.shape == (-1, -1)
+    viewer.canvas.grid.shape = (3, -1)
+    scene.arrange(side_by_side=True, specimen=key_of(viewer.layers[0]))
+    assert viewer.canvas.grid.shape == (3, -1)
+
+
+def test_a_switch_by_another_hand_is_fitted_too() -> None:
+    """napari's own button has switched the grid by the time the panel hears of it."""
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    for _ in range(4):
+        viewer.add_layer(Layer.create(np.zeros((300, 400)), {}, "image"))
+    viewer.scene.camera.zoom = 7.0
+    viewer.canvas.grid.enabled = True
+    scene.arrange(side_by_side=True, specimen=key_of(viewer.layers[0]))
+    assert viewer.scene.camera.zoom < 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -89,7 +90,8 @@ def test_a_set_that_is_put_there_or_taken_away_is_noticed(places: dict[str, Path
 def test_an_unknown_set_is_refused_with_what_there_is(places: dict[str, Path]) -> None:
     make_set(places["env"] / "a.dmu.safetensors")
     make_set(places["env"] / "b.dmu.safetensors", name="blobs", exposures=1)
-    for name, ratio, family in (("nuclei", 4, "raster"), ("discs", 64, "raster"), ("discs", 4, "learned")):
+    cases = (("nuclei", 4, "raster"), ("discs", 64, "raster"), ("discs", 4, "learned"), ("discs", math.inf, "raster"))
+    for name, ratio, family in cases:
         with pytest.raises(PatternSetError) as refusal:
             load_set(name, ratio=ratio, family=family)
         assert_sentence(refusal.value)

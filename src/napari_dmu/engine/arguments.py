@@ -47,7 +47,7 @@ def geometry_of(
     for key, value in geometry.items():
         if len(value) != ndim:
             raise SettingsError(f"The {key} has {len(value)} entries, the specimen {ndim} axes: give one an axis.")
-    names = geometry["axes"]
+    names = geometry["axes"] = (*geometry["axes"][:-2], *(name.lower() for name in geometry["axes"][-2:]))
     if names[-2:] != ("y", "x") or len({*names, "pattern"}) != ndim + 1:
         raise SettingsError(
             f"The axes are {', '.join(names)}: move rows and columns to the end, call them y and x, and give each of "

@@ -19,7 +19,7 @@ from napari_dmu.microscope.measurement import (
 )
 
 # Pixels that the intensity range of a stack is taken from.
-RANGE_PIXELS = 32_000_000
+RANGE_PIXELS = 8_000_000
 
 
 def as_stack(specimen: ArrayLike) -> ArrayLike:

@@ -154,7 +154,7 @@ def _camera(run: CameraRun, acquisition: Acquisition, corrections: Corrections) 
     read_noise = math.sqrt(variance) if variance != run.read_noise**2 else run.read_noise
     # Of the camera only full scale is known; where the stored counts have room above it, it is stored as a full well.
     full_well = None
-    if corrections.full < 2**corrections.bits - 1:
+    if corrections.full is not None and corrections.full < 2**corrections.bits - 1:
         full_well = (corrections.full - corrections.offset) * corrections.gain + WELL_MARGIN * read_noise
     return checked_update(
         acquisition.model_copy(update={"full_well": full_well}),

@@ -140,13 +140,14 @@ class Corrections:
     gain, offset, bits
         Electrons per stored count, stored counts without light, and bits that hold them.
     full
-        Stored counts of a sample whose camera pixels are all at full scale.
+        Stored counts of a sample whose camera pixels are all at full scale; None under a flat field, where there is no
+        such number.
     """
 
     gain: float
     offset: int
     bits: int
-    full: int
+    full: int | None
     run: CameraRun
     side: float
     dark: NDArray[np.float64] | float
@@ -169,7 +170,7 @@ class Corrections:
     def apply(self, frame: NDArray[Any], number: int) -> tuple[NDArray[np.unsignedinteger], int]:
         """Stored counts of a frame, and how many of them contain a saturated camera pixel.
 
-        A sample of which half the camera pixels are saturated is stored as ``full``; less (a hot pixel) is let be.
+        A sample of which half the camera pixels are saturated is stored as ``full``; less (a hot pixel) is left alone.
 
         Raises
         ------
@@ -184,16 +185,24 @@ class Corrections:
                 "correct 'bits'."
             )
         turn = self.run.orientation
-        share = self._blocks(oriented(raw >= top, turn)).mean(axis=(1, 3))
-        saturated, least = int(np.count_nonzero(share)), np.where(share >= 0.5, self.full, 0)
+        full = oriented(raw >= top, turn)
+        saturated = int(self._blocks(full).any(axis=(1, 3)).sum())
         if self.exact:
             counts = self._blocks(oriented(raw, turn)).sum(axis=(1, 3), dtype=np.uint64)
-            return np.maximum(counts, least).astype(self.dtype), saturated
+            return self._at_least(counts, full).astype(self.dtype), saturated
         light = oriented((raw - self.dark) / self.flat, turn)
         if self.run.align == "resample":
             light = _resampled(light, self.run.registration, self.side)
+            full = _resampled(full.astype(np.float64), self.run.registration, self.side)
         stored = np.rint(self._blocks(light).sum(axis=(1, 3)) * FRACTION) + self.offset
-        return np.clip(np.maximum(stored, least), 0, 2**self.bits - 1).astype(self.dtype), saturated
+        return np.clip(self._at_least(stored, full), 0, 2**self.bits - 1).astype(self.dtype), saturated
+
+    def _at_least(self, counts: NDArray[Any], full: NDArray[Any]) -> NDArray[Any]:
+        """Samples raised to full scale where half of their camera pixels (1 where saturated, else 0) are."""
+        if self.full is None:
+            return counts
+        raised: NDArray[Any] = np.maximum(counts, self.full)
+        return np.where(self._blocks(full).mean(axis=(1, 3)) >= 0.5, raised, counts)
 
 
 def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) -> Corrections:
@@ -238,13 +247,14 @@ def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) ->
     aligned = run.align == "resample"
     exact = run.dark_frame is None and run.flat_field is None and not aligned and float(run.offset).is_integer()
     side, top = bin / b, b**2 * (2**run.bits - 1)
-    full = top
+    full: int | None = top
     if exact:
         gain, offset = run.gain, int(run.offset) * b**2
     else:
         room = max(_PEDESTAL, b * _PEDESTAL * run.read_noise / run.gain, b**2 * run.offset)
         gain, offset = run.gain / FRACTION, math.ceil(room) * FRACTION
-        full = round((top - b**2 * float(np.mean(dark))) * FRACTION) + offset
+        # Above what any pixel gives that is not saturated.
+        full = None if run.flat_field else math.ceil((top - b**2 * float(np.min(dark))) * FRACTION) + offset
         top = math.ceil(top * FRACTION / float(np.min(flat))) + offset
     bits = max(run.bits, top.bit_length())
     if bits > 32:

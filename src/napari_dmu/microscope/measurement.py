@@ -19,6 +19,8 @@ ArrayLike: TypeAlias = Any
 SCHEMA_VERSION = 1
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.1, 99.9
 NOTICEABLE_SATURATION = 0.001
+# Steps of single precision that a specimen's contrast must have.
+LEAST_LEVELS = 128
 
 
 class MeasurementInfo(BaseModel):
@@ -146,10 +148,12 @@ def check_plane(plane: NDArray[np.generic], index: int = 0) -> NDArray[np.float3
 
 def check_precision(low: Any, high: Any, dtype: np.dtype[Any]) -> None:
     """Refuse a specimen of values ``low`` … ``high`` whose differences single precision would round away."""
-    if dtype.kind == "b" or dtype.itemsize < 4 or dtype == np.float32:
+    if dtype.kind == "b" or dtype.itemsize < 4 or (dtype.kind == "f" and dtype.itemsize == 4):
         return
     spread = float(int(high) - int(low)) if dtype.kind in "ui" else float(high) - float(low)
-    if 0 < spread < 256 * float(np.spacing(np.float32(max(abs(float(low)), abs(float(high)))))):
+    largest = max(abs(float(low)), abs(float(high)))
+    rounding = 1e-12 * largest if dtype.kind == "f" else 0.0  # so far apart are equal values that were calculated
+    if rounding < spread < LEAST_LEVELS * float(np.spacing(np.float32(largest))):
         raise SpecimenError(
             f"The specimen's values lie between {low} and {high}, too close together for single precision: subtract "
             "their common offset, or scale them, first."

@@ -84,6 +84,8 @@ def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], N
     labels = _stored(mask)
     if labels.shape != plane.shape:
         raise FileError(f"The mask of {name} has shape {labels.shape}, its image {plane.shape}: correct the mask.")
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all():
+        labels = labels.astype(np.int64)
     if labels.dtype.kind not in "uib" or labels.min() < 0:
         raise FileError(
             f"The mask of {name} has fractions or numbers below 0: save one whole number a cell, 0 between."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -59,16 +59,17 @@ def train(
         Called at every step; raises to stop.
     """
     training = [_examples(data, s, recipe) for s in recipe.training]
+    validation = {s.folder: _examples(data, s, recipe) for s in recipe.validation}
     session = Session(
         recipe,
         device,
         training,
-        {s.folder: _examples(data, s, recipe) for s in recipe.validation},
+        validation,
         torch.Generator().manual_seed(recipe.seed),
         out.with_name(out.name + ".checkpoint"),
         report or (lambda done, total, what: None),
         check_cancelled or (lambda: None),
-        _identity(recipe, training, start, keep_head),
+        _identity(recipe, (*training, *validation.values()), start, keep_head),
     )
     with torch.random.fork_rng(devices=[]):
         # Networks are made on the CPU. torch.manual_seed would set the generators of all GPUs too, for good.
@@ -89,11 +90,16 @@ def train(
     return finish(session, out, patterns, decoder, head, chosen)
 
 
-def _identity(recipe: Recipe, training: Sequence[Sequence[Example]], start: PatternSet | None, keep_head: bool) -> str:
+def _identity(recipe: Recipe, images: Iterable[Sequence[Example]], start: PatternSet | None, keep_head: bool) -> str:
     """sha256 of all that decides what a training makes: only its own checkpoints are gone on with."""
-    images = fingerprint([example for group in training for example in group])
-    made_of = [recipe.model_dump(mode="json"), images, None if start is None else start.hash, keep_head]
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([recipe.model_dump(mode="json"), keep_head], sort_keys=True).encode())
+    digest.update(fingerprint([example for group in images for example in group]).encode())
+    # Of the start what is taken, not its file: error bars that were added to it since change nothing.
+    for network in () if start is None else (start.decoder, start.segmenter if keep_head else None):
+        for weights in () if network is None else network.state_dict().values():
+            digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(b"" if start is None else start.patterns.tobytes())
+    return digest.hexdigest()
 
 
 def _examples(data: Path, source: Source, recipe: Recipe) -> list[Example]:

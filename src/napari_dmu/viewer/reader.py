@@ -1,6 +1,7 @@
 """Opens compressed measurements, so that they can be reconstructed; leaves every other file to others."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from napari_dmu.viewer.record import RunRecord
 _SUFFIXES = (".tif", ".tiff")
 _STEMS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".dmu")
 # Our note lies in the OME-XML of the first page, and that within the first or the last bytes of the file.
-_NOTE, _KIND = b"napari-dmu", b"measurement"
+_NOTE, _KIND = b"napari-dmu", re.compile(rb'(?:"|&quot;)kind(?:"|&quot;): ?(?:"|&quot;)measurement(?:"|&quot;)')
 _PROBE = 256 * 1024
 
 Reader = Callable[[Any], list[LayerData]]
@@ -38,7 +39,7 @@ def is_measurement(path: str | os.PathLike[str]) -> bool:
                 probe += stream.read(_PROBE)
     except OSError:
         return False
-    return probe[:2] in (b"II", b"MM") and _NOTE in probe and _KIND in probe
+    return probe[:2] in (b"II", b"MM") and _NOTE in probe and _KIND.search(probe) is not None
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:

@@ -24,6 +24,7 @@ from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
 
 Entries = list[tuple[str, str]]
+AUTOMATIC = (-1, -1)  # the grid's rows and columns are napari's choice
 NAME_SIZE = 6.5  # points; the long names of results fit beside each other
 
 
@@ -44,7 +45,7 @@ def _columns(fields: int, canvas: tuple[int, int], specimen: Any) -> int:
     def size(columns: int) -> float:
         return min(canvas[0] / math.ceil(fields / columns) / shape[0], canvas[1] / columns / shape[1])
 
-    return max(range(1, max(fields, 1) + 1), key=size)
+    return max(range(1, fields + 1), key=size)
 
 
 def key_of(layer: Any) -> str:
@@ -58,7 +59,10 @@ class Scene:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._compared: list[str] = []  # keys of the layers of the newest comparison
-        self._fields = 0  # visible layers when they were last arranged
+        # As they were last arranged: side by side or not, how many fields, of which specimen; columns that were set.
+        self._arranged = (bool(viewer.canvas.grid.enabled), 0, "")
+        self._shape = AUTOMATIC
+        self._truths: dict[str, str] = {}  # key of the true cells by key of the specimen, as they were last used
 
     # -- what there is -------------------------------------------------------------------------------
 
@@ -119,16 +123,27 @@ class Scene:
                 f"'{layer.name}' is a measurement that was opened as an image: open it with Open… beside Measurement."
             )
         found = specimen_of(layer, luminance=luminance)
+        if truth:
+            self._truths[specimen] = truth
         return Work(choices, specimen=found, truth_labels=self._truth(truth, specimen_shape(layer)))
 
     def reconstruction_of(self, measurement: str) -> Any:
-        """The reconstruction that is selected, else the newest of that measurement, else of any."""
-        active = self._viewer.layers.selection.active
-        if active is not None and record_of(active, "reconstruction") is not None:
+        """The newest reconstruction of that measurement (or the selected one), else the newest of any.
+
+        One that is selected although its measurement is gone comes first.
+        """
+        active, chosen = self._viewer.layers.selection.active, self.layer(measurement)
+        if active is not None and record_of(active, "reconstruction") and not self.measurement_of(key_of(active)):
             return active
-        chosen = self.layer(measurement)
         own = None if chosen is None else self.newest("reconstruction", self._record(chosen).run)
         return own or self.newest("reconstruction")
+
+    def measurement_of(self, key: str) -> str:
+        """Key of the measurement that a result was made of (its own, if it is one); empty where there is none."""
+        layer = self.layer(key)
+        record = None if layer is None else record_of(layer)
+        runs = {self._record(x).run: key_of(x) for x in self._of_kind("measurement")}
+        return "" if record is None else runs.get(record.run, "")
 
     def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
         """A reconstruction, its specimen and, where there are both, its labels and the true ones.
@@ -143,8 +158,10 @@ class Scene:
             raise SpecimenError("There is nothing to compare yet: press Reconstruct first.")
         record = self._record(image)
         original = self._specimen_of(record, specimen, specimen_shape(image))
-        if key_of(original) != specimen:  # the labels that are chosen belong to another specimen
-            truth = self.truth_for(original)
+        measured = key_of(original)
+        if measured != specimen:  # what is chosen belongs to another specimen
+            truth = self._truths.get(measured, self.truth_for(original))
+        self._truths[measured] = truth
         labels = self.newest("labels", record.run)
         return Work(
             choices,
@@ -198,18 +215,20 @@ class Scene:
         for layer in layers:
             if kinds.get(key_of(layer)) == "matched":
                 layer.contour = OUTLINE
-        if "measurement" in kinds.values():
-            self._hide_results()
+        for layer in layers:
+            if kinds.get(key_of(layer)) == "measurement":
+                self._hide_results(self._record(layer).specimen_id)
         added = [self._viewer.add_layer(layer) for layer in layers]
         for layer in added:
             if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", self._record(layer).run)):
                 self._viewer.layers.selection.active = labels  # the status bar tells of its cells
         return added
 
-    def _hide_results(self) -> None:
-        """A new measurement takes the place of older ones; the eye beside each of their layers brings it back."""
+    def _hide_results(self, specimen_id: str) -> None:
+        """A new measurement takes the place of older ones of its specimen; the eye beside each layer brings it back."""
         for layer in self._viewer.layers:
-            if record_of(layer) is not None:
+            record = record_of(layer)
+            if record is not None and record.specimen_id == specimen_id:
                 layer.visible = False
 
     def _show_compared(self, *, visible: bool) -> None:
@@ -229,7 +248,6 @@ class Scene:
     def arrange(self, *, side_by_side: bool, specimen: str) -> None:
         """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines."""
         grid = self._viewer.canvas.grid
-        before = (grid.enabled, self._fields)
         if side_by_side:
             grid.stride = 1  # the lowest layer, the specimen, comes first
         if grid.enabled != side_by_side:
@@ -243,13 +261,21 @@ class Scene:
                 layer.contour = 0 if side_by_side else OUTLINE
         # On one another they tell more than the labels; beside each other each would need an image under it.
         self._show_compared(visible=not side_by_side)
-        fields = sum(bool(layer.visible) for layer in self._viewer.layers)
-        if side_by_side:
-            grid.shape = (-1, _columns(fields, self._viewer.canvas.size, self.layer(specimen)))
-        # Fields of another size: what was seen of each would be cut off. Otherwise the zoom is the user's.
-        if before != (side_by_side, fields if side_by_side else before[1]):
-            self._viewer.reset_view()
-        self._fields = fields
+        self._fit(side_by_side, specimen)
+
+    def _fit(self, side_by_side: bool, specimen: str) -> None:
+        """Give the grid its columns, and fit the view where the fields are others than before.
+
+        Otherwise the zoom is the user's, and so is a shape of the grid that they have set.
+        """
+        grid, fields = self._viewer.canvas.grid, sum(bool(layer.visible) for layer in self._viewer.layers)
+        if tuple(grid.shape) in (AUTOMATIC, self._shape):
+            columns = _columns(max(fields, 1), self._viewer.canvas.size, self.layer(specimen))
+            grid.shape = self._shape = (-1, columns) if side_by_side else AUTOMATIC
+        arranged = (side_by_side, fields if side_by_side else 0, specimen if side_by_side else "")
+        if arranged != self._arranged:
+            self._viewer.reset_view(reset_camera_angle=False)
+        self._arranged = arranged
 
     def _of_kind(self, kind: Kind) -> list[Any]:
         return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]

@@ -152,7 +152,7 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
 def _difference(one: SetSummary, name: str, ratio: float, family: str) -> tuple[float, float]:
     """How far a set is from what was asked for: sorts what was probably meant to the front."""
     alike = SequenceMatcher(None, one.name.lower(), name.lower()).ratio()
-    apart = abs(math.log(one.ratio / ratio)) if ratio > 0 else 0.0
+    apart = abs(math.log(one.ratio / ratio)) if 0 < ratio < math.inf else 0.0
     return (one.ratio != ratio) + (one.family != family) + 2 * (1 - alike), apart
 
 

@@ -80,7 +80,7 @@ class CompressiveMicroscope(PanelView):
 
     def _on_active(self, event: Any = None) -> None:
         if not self._links.closed:
-            self.measurement.choose(self._scene.active_key())
+            self.measurement.choose(self._scene.measurement_of(self._scene.active_key()))
             self._refresh()
 
     def _on_specimen(self) -> None:
@@ -163,7 +163,8 @@ class CompressiveMicroscope(PanelView):
             self._start((step,), lambda: work_to_check(self._scene, choices, measurement))
         else:
             used = "" if step == "measure" else measurement
-            self._start((step,), lambda: self._scene.work(choices, measurement=used, **self._where()))
+            where = {**self._where(), "truth": ""}  # of no use here, whatever it is
+            self._start((step,), lambda: self._scene.work(choices, measurement=used, **where))
 
     def _start(self, steps: tuple[Step, ...], prepare: Callable[[], Work]) -> None:
         if self._links.job is not None:

@@ -101,8 +101,8 @@ class SettingsForm(QWidget):
         self.detector.offer([(AS_SET, "As the set"), *((key, preset.title) for key, preset in PRESETS.items())])
         self.detector.explain({AS_SET: "The detector that the networks were trained with."})
         self.detector.explain({key: f"{preset.title}. {preset.source}" for key, preset in PRESETS.items()})
-        self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=2)
-        self.background = Amount("background", 1e6, 2, " photons", decimals=1)
+        self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=3)
+        self.background = Amount("background", 1e6, 2, " photons", decimals=3)
         self.seed = Seed()
         self.seed.setObjectName("seed")
         self.seed.setRange(0, 2**31 - 1)
@@ -206,6 +206,7 @@ class SettingsForm(QWidget):
             self.read_noise.setValue(preset.read_noise)
         elif chosen is not None:
             self.read_noise.setValue(chosen.header.acquisition.read_noise)
+            self._filled[self.read_noise] = self.read_noise.value()
         self._on_light()  # even where the read noise is the same
 
     def _on_light(self) -> None:
