@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,13 +41,8 @@ def test_structures_are_measured_and_decoded_as_nuclei_are(path: Path) -> None:
     mine, theirs = read_recipe(path), read_recipe(path.with_name(path.name.replace("structures", "nuclei")))
     for part in ("family", "start", "acquisition", "noise"):
         assert getattr(mine, part) == getattr(theirs, part), part
-    if mine.acquisition.ratio == 4:
-        assert mine.decoder == theirs.decoder
-        assert mine.settle == (SettleStage(),)
-    else:
-        # Trained so briefly on crops so varied, their sets blow nothing up without a limit and drawn scenes.
-        assert mine.decoder == replace(theirs.decoder, limited=False)
-        assert mine.settle == ()
+    assert mine.decoder == theirs.decoder
+    assert mine.settle == ((SettleStage(),) if theirs.settle else ())
     assert mine.content == theirs.content.model_copy(update={"steps": mine.content.steps})
     assert mine.head is None
 

@@ -16,6 +16,7 @@ from napari_dmu.microscope.detector import sample_counts
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
 from napari_dmu.reconstruction.inference import decode
+from napari_dmu.training.recipe import Recipe, read_recipe
 from napari_dmu.zoo import registry
 from napari_dmu.zoo.header import SUFFIX, read_header
 from napari_dmu.zoo.pattern_set import PatternSet, read_set
@@ -50,6 +51,12 @@ def test_learned_nuclei_are_shipped_with_a_segmenter(ratio: int) -> None:
 def test_all_together_stay_small() -> None:
     assert SHIPPED
     assert sum(p.stat().st_size for p in SHIPPED) < LIMIT
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name.removesuffix(SUFFIX))
+def test_a_shipped_set_was_made_by_its_recipe(path: Path, project: Path) -> None:
+    recipe = read_recipe(project / "recipes" / f"{path.name.removesuffix(SUFFIX)}.yaml")
+    assert Recipe.model_validate(read_header(path).provenance.recipe) == recipe
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name.removesuffix(SUFFIX))
