@@ -36,7 +36,7 @@ def demo(
     """The whole chain on a sample: a window, or files.
 
     A specimen that comes along is measured, reconstructed, segmented and compared with the truth. Where there is no
-    display, pictures, TIFFs and a report are written into a folder.
+    display, pictures, TIFFs and a report are written into a folder, in place of files of the same names.
     """
     from napari_dmu.cli.running import say
 

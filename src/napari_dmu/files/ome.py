@@ -104,7 +104,9 @@ def _cast(plane: NDArray[Any], dtype: np.dtype[Any], what: str) -> NDArray[Any]:
 def check_suffix(path: str | os.PathLike[str]) -> None:
     """Refuse a name that is not one of a TIFF file."""
     if not os.fspath(path).lower().endswith(SUFFIXES):
-        raise FileError(f"'{os.fspath(path)}' is no name of an image file: end it with .ome.tif, .tif or .ome.zarr.")
+        raise FileError(
+            f"'{os.fspath(path)}' is no name of a TIFF file or an OME-Zarr: end it with .ome.tif, .tif or .ome.zarr."
+        )
 
 
 def _physical(axes: Sequence[str], scale: Sequence[float], units: Sequence[str]) -> dict[str, Any]:
