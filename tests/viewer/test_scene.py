@@ -144,8 +144,8 @@ def test_the_measurement_that_is_chosen_decides_what_is_compared() -> None:
     viewer.layers.selection.active = scene.newest("reconstruction")  # as napari does with what was added last
     for key in (oldest, newest):
         found = scene.reconstruction_of(key)
-        assert scene.measurement_of(key_of(found)) == key
-    assert scene.measurement_of(specimen) == ""
+        assert scene.measured_as(key_of(found)) == key
+    assert scene.measured_as(specimen) == ""
 
 
 def test_other_specimens_and_opened_measurements_stay_in_sight() -> None:

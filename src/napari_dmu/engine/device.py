@@ -12,6 +12,8 @@ from napari_dmu.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
 
 def resolve_device(name: str = "auto") -> torch.device:
     """Device by name: ``auto`` takes CUDA, then MPS, then the CPU.
@@ -54,9 +56,6 @@ def memory_explained() -> Iterator[None]:
         raise DeviceError(
             "The device ran out of memory: close other programs on it, choose cpu, or take a smaller part of the image."
         ) from error
-
-
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 def device_report() -> dict[str, str]:

@@ -27,7 +27,7 @@ def as_stack(specimen: ArrayLike) -> ArrayLike:
     if not _is_array(specimen):
         try:
             specimen = np.asarray(specimen)
-        except (TypeError, ValueError, RuntimeError) as error:  # the last two are torch's
+        except (TypeError, ValueError, RuntimeError) as error:  # torch has all three
             raise SpecimenError("The specimen is no regular array of numbers: give one of shape (…, Y, X).") from error
     check_specimen(tuple(specimen.shape), np.dtype(specimen.dtype))
     return specimen

@@ -84,13 +84,16 @@ def read_patterns(
     for part, file in zip(parts, files, strict=True):
         _check_values(part, file.name)
     if not _two_valued(parts):
+        for part, file in zip(parts, files, strict=True):
+            if part.dtype.kind == "f" and part.max() > 1.0:
+                raise SettingsError(
+                    f"'{file.name}' has floating values up to {part.max():g}: scale the patterns to 0 … 1."
+                )
         if dither is None:
             raise SettingsError(
                 "The patterns are grey, but a mirror is on or off: dither them (floyd-steinberg or ordered) or save "
                 "them with two values."
             )
-        for part, file in zip(parts, files, strict=True):
-            _check_range(part, file.name)
         spread = _floyd_steinberg if dither == "floyd-steinberg" else _ordered
         parts = [np.stack([spread(one / _white(part)) for one in part]) for part in parts]
     values = np.concatenate([part > 0 for part in parts])
@@ -149,13 +152,6 @@ def _check_values(values: NDArray[Any], name: str) -> None:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise SettingsError(f"'{name}' has negative or undefined values: patterns go from 0 (off) to white (on).")
-    if not np.isin(values, (0, values.max())).all():
-        _check_range(values, name)
-
-
-def _check_range(values: NDArray[Any], name: str) -> None:
-    if values.dtype.kind == "f" and values.max() > 1.0:
-        raise SettingsError(f"'{name}' has floating values up to {values.max():g}: scale the patterns to 0 … 1.")
 
 
 def _white(values: NDArray[Any]) -> float:

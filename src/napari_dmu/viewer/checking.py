@@ -12,7 +12,7 @@ from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.errors import SpecimenError
 from napari_dmu.viewer.layers import LayerData, layer_name, layer_options, measurement_of, record_of
 from napari_dmu.viewer.record import RunRecord
-from napari_dmu.viewer.scene import Scene
+from napari_dmu.viewer.scene import Scene, key_of
 from napari_dmu.viewer.steps import Choices, Work
 
 # Dark where nothing is imagined; blue below, orange above: the two ends differ for every kind of colour vision.
@@ -37,14 +37,12 @@ def work_to_check(scene: Scene, choices: Choices, measurement: str) -> Work:
         raise SpecimenError("There is nothing to check yet: press Reconstruct first.")
     made = record_of(image)
     assert made is not None
-    for key, _ in scene.measurements():
-        layer = scene.layer(key)
-        found = record_of(layer)
-        if found is not None and found.run == made.run:
-            return Work(choices, measurement=measurement_of(layer), record=made, image=image.data)
-    raise SpecimenError(
-        f"The measurement of '{image.name}' is not open any more: open it again, or measure and reconstruct again."
-    )
+    layer = scene.layer(scene.measured_as(key_of(image)))
+    if layer is None:
+        raise SpecimenError(
+            f"The measurement of '{image.name}' is not open any more: open it again, or measure and reconstruct again."
+        )
+    return Work(choices, measurement=measurement_of(layer), record=made, image=image.data)
 
 
 def check(work: Work, progress: Progress, cancel: CancelToken) -> Work:

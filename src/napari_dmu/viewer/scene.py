@@ -133,17 +133,17 @@ class Scene:
         One that is selected although its measurement is gone comes first.
         """
         active, chosen = self._viewer.layers.selection.active, self.layer(measurement)
-        if active is not None and record_of(active, "reconstruction") and not self.measurement_of(key_of(active)):
+        if active is not None and record_of(active, "reconstruction") and not self.measured_as(key_of(active)):
             return active
         own = None if chosen is None else self.newest("reconstruction", self._record(chosen).run)
         return own or self.newest("reconstruction")
 
-    def measurement_of(self, key: str) -> str:
+    def measured_as(self, key: str) -> str:
         """Key of the measurement that a result was made of (its own, if it is one); empty where there is none."""
         layer = self.layer(key)
         record = None if layer is None else record_of(layer)
-        runs = {self._record(x).run: key_of(x) for x in self._of_kind("measurement")}
-        return "" if record is None else runs.get(record.run, "")
+        found = None if record is None else self.newest("measurement", record.run)
+        return "" if found is None else key_of(found)
 
     def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
         """A reconstruction, its specimen and, where there are both, its labels and the true ones.
@@ -215,7 +215,6 @@ class Scene:
         for layer in layers:
             if kinds.get(key_of(layer)) == "matched":
                 layer.contour = OUTLINE
-        for layer in layers:
             if kinds.get(key_of(layer)) == "measurement":
                 self._hide_results(self._record(layer).specimen_id)
         added = [self._viewer.add_layer(layer) for layer in layers]

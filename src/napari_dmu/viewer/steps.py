@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_dmu.engine.assessment import Assessment
 
 Step = Literal["measure", "reconstruct", "check", "segment", "compare"]
+PLANE = " · plane "  # in a report of progress, between what is going on and how far it is
 DOING = {
     "measure": "Measuring",
     "reconstruct": "Reconstructing",
@@ -99,7 +100,7 @@ def run_steps(steps: tuple[Step, ...], work: Work, progress: Progress, cancel: C
         at = "" if len(steps) == 1 else f"Step {number + 1} of {len(steps)} · "
 
         def report(done: int, total: int, what: str, at: str = at, number: int = number) -> None:
-            planes = "" if total == 1 else f" · plane {done} of {total}"
+            planes = "" if total == 1 else f"{PLANE}{done} of {total}"
             progress(round(1000 * (number + done / max(total, 1)) / len(steps)), 1000, f"{at}{what}{planes}")
 
         progress(round(1000 * number / len(steps)), 1000, f"{at}{DOING[step]}")

@@ -11,6 +11,7 @@ from superqt.utils import FunctionWorker
 
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.errors import Cancelled, DmuError
+from napari_dmu.viewer.steps import PLANE
 
 INTERVAL = 0.05  # seconds between two reports of progress
 
@@ -82,7 +83,7 @@ class Job(QObject):
 
     def _report(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        doing = what.partition(" · plane ")[0]
+        doing = what.partition(PLANE)[0]
         if now - self._last >= INTERVAL or doing != self._doing:
             self._last, self._doing = now, doing
             self.progressed.emit(done, total, what)

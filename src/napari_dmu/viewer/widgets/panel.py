@@ -74,13 +74,14 @@ class CompressiveMicroscope(PanelView):
         self.measurement.offer(scene.measurements())
         self.truth.offer([("none", "none"), *scene.truths()])
         if not self._viewer.layers and self._links.job is None:
-            for said in (self.cells.clear, self.trust.hide, partial(self._say, "")):
-                said()
+            self.cells.clear()
+            self.trust.hide()
+            self._say("")
         self._on_specimen()
 
     def _on_active(self, event: Any = None) -> None:
         if not self._links.closed:
-            self.measurement.choose(self._scene.measurement_of(self._scene.active_key()))
+            self.measurement.choose(self._scene.measured_as(self._scene.active_key()))
             self._refresh()
 
     def _on_specimen(self) -> None:
@@ -215,8 +216,8 @@ class CompressiveMicroscope(PanelView):
         if work.comparison is not None and work.record is not None:
             self.metrics.add(*column_titles(work.record, work.choices.method), figures(work.comparison))
             self.bring_into_view(self.metrics)
-        sentence = {"side_by_side": self.side_by_side.isChecked(), "can_segment": not self._no_segmenter()}
-        self._say(report(steps, work, **sentence))
+        side_by_side, can_segment = self.side_by_side.isChecked(), not self._no_segmenter()
+        self._say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment))
 
     def _show_cells(self, work: Work) -> None:
         if work.counts is not None:

@@ -139,7 +139,15 @@ class Section(QCollapsible):
             self.content().setMaximumHeight(_NO_LIMIT)
 
 
-class Choice(QComboBox):
+class Steady:
+    """For controls in a scroll area: the wheel scrolls it, and changes nothing in passing."""
+
+    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
+        """Leave the wheel to the scroll area."""
+        event.ignore()
+
+
+class Choice(Steady, QComboBox):
     """A combo box whose entries are known by a key, so that it keeps its choice when the list changes."""
 
     chosen = Signal()
@@ -200,7 +208,3 @@ class Choice(QComboBox):
 
     def _changed(self) -> None:
         self.chosen.emit()
-
-    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
-        """Leave the wheel to the scroll area: a choice must not change in passing."""
-        event.ignore()

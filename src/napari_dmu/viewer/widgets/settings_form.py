@@ -12,7 +12,7 @@ from napari_dmu.viewer.budget import budget_of
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.viewer.widgets.budget_card import BudgetCard
-from napari_dmu.viewer.widgets.parts import GAP, Choice, Note, Section, add_row, column, form
+from napari_dmu.viewer.widgets.parts import GAP, Choice, Note, Section, Steady, add_row, column, form
 from napari_dmu.zoo.registry import SetSummary
 
 NO_SETS = "There are no pattern sets here: name a folder of .dmu.safetensors files in File ▸ Preferences ▸ napari-dmu."
@@ -26,7 +26,7 @@ METHODS = {
 }
 
 
-class Amount(QDoubleSpinBox):
+class Amount(Steady, QDoubleSpinBox):
     """A number whose steps grow with it: a tenth of its size."""
 
     def __init__(self, name: str, top: float, value: float, suffix: str, *, bottom: float = 0.0, decimals: int = 0):
@@ -43,17 +43,9 @@ class Amount(QDoubleSpinBox):
         text, point = super().textFromValue(value), self.locale().decimalPoint()
         return text.rstrip("0").rstrip(point) if point in text else text
 
-    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
-        """Leave the wheel to the scroll area."""
-        event.ignore()
 
-
-class Seed(QSpinBox):
-    """A whole number that the wheel leaves alone."""
-
-    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
-        """Leave the wheel to the scroll area."""
-        event.ignore()
+class Seed(Steady, QSpinBox):
+    """A whole number."""
 
 
 class SettingsForm(QWidget):

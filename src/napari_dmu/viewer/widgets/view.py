@@ -1,4 +1,4 @@
-"""How the panel looks: its controls, their order and their explanations. No behaviour here."""
+"""How the panel looks: its controls, their order and their explanations. No behaviour here but scrolling."""
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
