@@ -66,6 +66,27 @@ def test_true_cells_that_do_not_fit_are_refused_before_anything_is_done() -> Non
     assert_sentence(refusal.value)
 
 
+def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    image, labels = discs((64, 80), seed=1)
+    specimen = key_of(viewer.add_image(np.rint(3000 * image).astype(np.uint16), name="one"))
+    truth = key_of(viewer.add_image(labels.astype(np.uint16), name="one [1]"))
+    viewer.add_image(image, name="fractions")  # no masks
+    viewer.add_image(np.zeros((64, 80, 3), np.uint8), name="colours")
+    viewer.add_labels(labels, name="drawn")
+    assert [title for _, title in scene.truths()] == ["drawn", "one (image)", "one [1] (image)"]
+    run(viewer, scene, specimen, truth)
+    work = scene.comparison(CHOICES, specimen=specimen, truth=truth, **WHERE)
+    done = run_steps(("compare",), work, lambda *_: None, CancelToken())
+    assert done.comparison is not None
+    assert done.comparison.truth_count == labels.max()
+    assert (done.comparison.f1 or 0) > 0.5
+    with pytest.raises(SpecimenError, match="the specimen itself") as raised:
+        scene.work(CHOICES, specimen=specimen, truth=specimen, **WHERE)
+    assert_sentence(str(raised.value))
+
+
 def test_a_measurement_that_was_opened_as_an_image_is_no_specimen(tmp_path: Path) -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)

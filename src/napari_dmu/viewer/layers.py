@@ -136,6 +136,11 @@ def is_rgb(layer: Any) -> bool:
     return bool(getattr(layer, "rgb", False))
 
 
+def holds_whole_numbers(layer: Any) -> bool:
+    """Whether the layer's values could number cells."""
+    return not is_rgb(layer) and np.issubdtype(layer.dtype, np.integer)
+
+
 def array_of(layer: Any) -> Any:
     """The layer's data; of a pyramid the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data

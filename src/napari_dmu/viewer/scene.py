@@ -13,6 +13,7 @@ from napari_dmu.viewer.layers import (
     OUTLINE,
     LayerData,
     array_of,
+    holds_whole_numbers,
     layer_name,
     measurement_of,
     record_of,
@@ -75,8 +76,14 @@ class Scene:
         return [(key_of(x), _measurement_title(x)) for x in self._of_kind("measurement")]
 
     def truths(self) -> Entries:
-        """Labels layers that may hold the true cells: all but those that we made."""
-        return self._entries(x for x in self._viewer.layers if isinstance(x, Labels) and record_of(x) is None)
+        """Layers that may hold the true cells: labels, then images of whole numbers, as which masks in files open; all
+        but those that we made."""
+        others = [x for x in self._viewer.layers if record_of(x) is None]
+        masks = (x for x in others if isinstance(x, Image) and holds_whole_numbers(x))
+        return [
+            *self._entries(x for x in others if isinstance(x, Labels)),
+            *((key, f"{name} (image)") for key, name in self._entries(masks)),
+        ]
 
     def layer(self, key: str) -> Any:
         """The layer of that key; None where it is gone."""
@@ -125,7 +132,7 @@ class Scene:
         found = specimen_of(layer, luminance=luminance)
         if truth:
             self._truths[specimen] = truth
-        return Work(choices, specimen=found, truth_labels=self._truth(truth, specimen_shape(layer)))
+        return Work(choices, specimen=found, truth_labels=self._truth(truth, layer))
 
     def reconstruction_of(self, measurement: str) -> Any:
         """The newest reconstruction of that measurement (or the selected one), else the newest of any.
@@ -169,7 +176,7 @@ class Scene:
             record=record,
             image=image.data,
             labels=None if labels is None else labels.data,
-            truth_labels=self._truth(truth, specimen_shape(image)),
+            truth_labels=self._truth(truth, original),
         )
 
     def _specimen_of(self, record: RunRecord, chosen: str, shape: tuple[int, ...]) -> Any:
@@ -191,8 +198,12 @@ class Scene:
             f"The specimen '{record.specimen}' is not open any more: open it again, under the same name, to compare."
         )
 
-    def _truth(self, key: str, shape: tuple[int, ...]) -> Any:
-        layer = self.layer(key)
+    def _truth(self, key: str, specimen: Any) -> Any:
+        layer, shape = self.layer(key), specimen_shape(specimen)
+        if layer is specimen and layer is not None:
+            raise SpecimenError(
+                f"'{layer.name}' is the specimen itself: choose the mask of its cells as the ground truth, or none."
+            )
         if layer is not None and specimen_shape(layer) != shape:
             raise SpecimenError(
                 f"The ground truth '{layer.name}' has shape {specimen_shape(layer)}, the specimen {shape}: compare "
