@@ -14,6 +14,7 @@ from support import assert_sentence, discs
 
 from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.segmentation.instances import DEEP, distance_target
+from napari_dmu.training.augment import image_crops
 from napari_dmu.training.data import DEPTH, LEVELS, CropSampler, Example, fingerprint, jitter, read_examples
 
 CPU = torch.device("cpu")
@@ -105,6 +106,24 @@ def test_cells_may_have_any_numbers() -> None:
         for numbers in (labels, large)
     )
     assert torch.equal(ours, theirs)
+
+
+def test_crops_for_images_are_enlarged_and_reduced() -> None:
+    stripes = np.tile(np.sin(np.arange(256) * 2 * np.pi / 16) / 2 + 0.5, (256, 1)).astype(np.float32)
+    sampler = CropSampler([[Example("stripes", stripes, None)]], [1.0], device=CPU)
+    as_they_are = image_crops(sampler, 3, 64, 1.0, seed(2))
+    assert torch.equal(as_they_are, sampler.draw(3, 64, seed(2))[:, :1])  # and no chance is used up
+    periods, generator = [], seed(0)
+    for _ in range(200):
+        crops = image_crops(sampler, 2, 64, 1.5, generator)
+        assert crops.shape == (2, 1, 64, 64)
+        assert 0 <= crops.min() <= crops.max() <= 1
+        spectrum = torch.fft.rfft2(crops[0, 0] - crops[0, 0].mean(), s=(512, 512)).abs()
+        peak = divmod(int(spectrum.argmax()), spectrum.shape[1])
+        periods.append(512 / np.hypot(min(peak[0], 512 - peak[0]), peak[1]))
+    assert 16 / 1.6 < min(periods) < 12
+    assert 22 < max(periods) < 16 * 1.6
+    assert 0.3 < np.mean(np.isclose(periods, 16, atol=0.3)) < 0.6
 
 
 def test_jitter_dims_half_of_the_examples_and_never_brightens() -> None:

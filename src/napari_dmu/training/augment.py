@@ -1,7 +1,8 @@
 """What the images alone would not teach.
 
 Crops for learning cells: enlarged or reduced, dimmed, with another gamma, and now and then a field without any. Crops
-for learning images: now and then a drawn scene that no specimen resembles, so that the decoder stays sober there.
+for learning images: enlarged or reduced, and now and then a drawn scene that no specimen resembles, so that the decoder
+stays sober there.
 """
 
 from __future__ import annotations
@@ -50,6 +51,18 @@ def cell_crops(
     return specimen, target
 
 
+def image_crops(sampler: CropSampler, batch: int, side: int, largest: float, generator: torch.Generator) -> Tensor:
+    """Draw crops (batch, 1, side, side) as stage 1 sees them, in some steps enlarged or reduced by up to ``largest``."""
+    zoom = some_zoom(largest, generator) if largest > 1 else 1.0
+    crops = sampler.draw(batch, math.ceil(side / zoom), generator)[:, :1]
+    return crops if zoom == 1 else resized(crops, side, zoom)
+
+
+def resized(images: Tensor, side: int, zoom: float) -> Tensor:
+    """Images (N, C, Y, X) brought to (N, C, side, side), where they are enlarged by ``zoom``."""
+    return functional.interpolate(images, (side, side), mode="bilinear", antialias=zoom < 1)
+
+
 def some_zoom(largest: float, generator: torch.Generator) -> float:
     """Magnification of one step: 1 in two of five, else between 1/``largest`` and ``largest``, evenly in its log."""
     moves, place = torch.rand(2, generator=generator).tolist()
@@ -59,15 +72,11 @@ def some_zoom(largest: float, generator: torch.Generator) -> float:
 def zoomed(specimen: Tensor, depth: Tensor, deepest: Tensor, side: int, zoom: float) -> tuple[Tensor, Tensor, Tensor]:
     """Crops and the depths of their cells (pixels), all (N, 1, Y, X), enlarged by ``zoom`` to (N, 1, side, side)."""
     size = (side, side)
-
-    def smooth(image: Tensor) -> Tensor:
-        return functional.interpolate(image, size, mode="bilinear", antialias=zoom < 1)
-
     inside = functional.interpolate((depth > 0).to(depth), size, mode="bilinear") > 0.5
     # Half a pixel is taken off before and put back after, because the outermost pixels' centres lie half a pixel in.
     grown = functional.interpolate((depth - 0.5).clamp_min(0), size, mode="bilinear") * zoom + 0.5
     largest = functional.interpolate(deepest, size, mode="nearest") * zoom
-    return smooth(specimen), grown * inside, torch.maximum(largest, grown) * inside
+    return resized(specimen, side, zoom), grown * inside, torch.maximum(largest, grown) * inside
 
 
 def other_gamma(specimen: Tensor, largest: float, generator: torch.Generator) -> Tensor:

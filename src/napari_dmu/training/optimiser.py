@@ -25,7 +25,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
     Newton–Schulz iteration; K. Jordan et al., https://kellerjordan.github.io/posts/muon. In bfloat16 where that is
     fast: only the update's direction matters. (``torch.optim.Muon`` always takes bfloat16, which a CPU without
-    matrix tiles emulates at a hundredth of the speed, and no convolutions.)
+    multiplier for it emulates at a hundredth of the speed, and no convolutions.)
     """
     x = matrices.to(torch.bfloat16 if multiplies_bfloat16(matrices.device) else matrices.dtype)
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)

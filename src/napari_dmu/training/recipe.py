@@ -56,6 +56,7 @@ class ContentStage(_Part):
     lifting: float = Field(default=0.3, ge=0, description="weight of the lifted image's L1")
     lifting_crops: int = Field(default=1500, ge=1, description="crops for the closed-form lifting")
     scenes: float = Field(default=0.0, ge=0, lt=1, description="share of crops that are drawn stripes and shapes")
+    zoom: float = Field(default=1.0, ge=1, description="three steps of five enlarge or reduce by up to this")
     ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights")
 
 

@@ -18,7 +18,7 @@ from napari_dmu.reconstruction.lifting import LiftingStatistics
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.reconstruction.shapes import whole_step
 from napari_dmu.segmentation.head import SegmentationHead, head_loss
-from napari_dmu.training.augment import cell_crops, ended_anywhere, with_scenes
+from napari_dmu.training.augment import cell_crops, ended_anywhere, image_crops, with_scenes
 from napari_dmu.training.data import CropSampler, jitter
 from napari_dmu.training.losses import content_loss
 from napari_dmu.training.precision import autocast
@@ -160,7 +160,7 @@ def content_step(
     patterns: BinaryPatterns, decoder: Decoder, sampler: CropSampler, draw: Draw, stage: ContentStage
 ) -> Tensor:
     """One draw of stage 1: the loss, with gradients to patterns and decoder."""
-    specimen = jitter(sampler.draw(stage.batch, stage.crop, draw.generator)[:, :1], draw.generator)
+    specimen = jitter(image_crops(sampler, stage.batch, stage.crop, stage.zoom, draw.generator), draw.generator)
     specimen = with_scenes(specimen, stage.scenes, draw.generator)
     specimen = ended_anywhere(specimen, whole_step(draw.acquisition.period, decoder.shape), draw.generator)
     signal, level = draw.signal(specimen, draw.microscope(patterns()))
