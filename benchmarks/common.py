@@ -15,8 +15,8 @@ from napari_dmu.files.atomic import atomic_path
 from napari_dmu.training.data import Example, fingerprint
 from napari_dmu.training.recipe import Source, read_recipe
 from napari_dmu.training.sources import read_source
-from napari_dmu.zoo.header import SUFFIX, read_header
-from napari_dmu.zoo.registry import SHIPPED, SetSummary
+from napari_dmu.zoo.header import SUFFIX
+from napari_dmu.zoo.registry import SHIPPED, SetSummary, summaries
 
 PROJECT = Path(__file__).resolve().parents[1]
 CACHE = PROJECT / ".cache" / "benchmarks.json"
@@ -34,7 +34,7 @@ def pattern_sets(folder: Path | None = None) -> list[SetSummary]:
     paths = sorted((folder or SHIPPED).glob(f"*{SUFFIX}"))
     if not paths:
         raise SystemExit(f"There are no pattern sets in {folder or SHIPPED}: name another folder with --sets.")
-    sets = [SetSummary(path, read_header(path), path.stat().st_size) for path in paths]
+    sets = [summary for path in paths for summary in summaries(path)]
     return sorted(sets, key=lambda s: (s.name, s.ratio, _rank(s.family)))
 
 

@@ -104,6 +104,7 @@ def make_set(
     path: Path,
     *,
     name: str = "discs",
+    family: str = "raster",
     bin: int = 4,
     exposures: int = 4,
     period: int = 8,
@@ -135,7 +136,7 @@ def make_set(
     head = threshold_head(shape.widths[0], shape.stride) if with_head else None
     mean, largest = dose(torch.from_numpy(patterns))
     card = header(
-        acquisition, shape, head.shape if head else None, name=name, family="raster", dose_mean=mean, dose_max=largest
+        acquisition, shape, head.shape if head else None, name=name, family=family, dose_mean=mean, dose_max=largest
     )
     error_head = None
     if with_error_bars:

@@ -13,6 +13,7 @@ from support import assert_sentence, make_set
 import napari_dmu
 from napari_dmu.errors import PatternSetError
 from napari_dmu.zoo import registry
+from napari_dmu.zoo.pattern_set import write_header
 from napari_dmu.zoo.registry import available_sets, load_by_hash, load_set
 
 SETS = ("env", "extra", "shipped")
@@ -63,6 +64,20 @@ def test_sets_are_sorted_and_summarised(places: dict[str, Path]) -> None:
     assert summary.label == "×4 discs, raster"
     assert [s.has_segmenter for s in found] == [True, True, False]
     assert summary.psnr is summary.ssim is summary.ap50 is None
+
+
+def test_a_set_may_stand_for_another_family_too(places: dict[str, Path]) -> None:
+    path = places["shipped"] / "a.dmu.safetensors"
+    made = make_set(path)
+    write_header(path, path, made.header.model_copy(update={"also": ("learned",)}))
+    assert [(s.family, s.path) for s in available_sets()] == [("learned", path), ("raster", path)]
+    found = load_set("discs", ratio=4, family="learned")
+    assert (found.family, found.hash) == ("learned", made.hash)
+    assert load_set("discs", ratio=4, family="raster").family == "raster"
+    assert load_by_hash(made.hash, "×4 discs, learned").hash == made.hash
+    # One of its own goes before it, also where its name comes later.
+    own = make_set(places["shipped"] / "b.dmu.safetensors", family="learned", seed=5)
+    assert load_set("discs", ratio=4, family="learned").hash == own.hash
 
 
 def test_a_broken_file_does_not_hide_the_others(places: dict[str, Path]) -> None:

@@ -36,10 +36,9 @@ def stress(side: int = 256) -> dict[str, NDArray[np.float32]]:
 
 
 def nuclei(ratio: int) -> PatternSet:
-    for path in SHIPPED:
-        header = read_header(path)
-        if (header.name, header.family, header.acquisition.ratio) == ("nuclei", "learned", ratio):
-            return read_set(path)
+    for summary in (s for path in SHIPPED for s in registry.summaries(path)):
+        if (summary.name, summary.family, summary.ratio) == ("nuclei", "learned", ratio):
+            return read_set(summary.path)
     raise AssertionError(f"×{ratio} nuclei, learned, is not shipped: train it and put it into {registry.SHIPPED}")
 
 
@@ -55,8 +54,16 @@ def test_all_together_stay_small() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name.removesuffix(SUFFIX))
 def test_a_shipped_set_was_made_by_its_recipe(path: Path, project: Path) -> None:
+    header = read_header(path)
     recipe = read_recipe(project / "recipes" / f"{path.name.removesuffix(SUFFIX)}.yaml")
-    assert Recipe.model_validate(read_header(path).provenance.recipe) == recipe
+    assert Recipe.model_validate(header.provenance.recipe) == recipe
+    for family in header.also:  # the recipe of that family says the same: its patterns start as these, and stay
+        name = f"{path.name.removesuffix(f'-{header.family}{SUFFIX}')}-{family}.yaml"
+        other = read_recipe(project / "recipes" / name)
+        assert other.content.pattern_rate == 0
+        same = {"family": recipe.family, "start": recipe.start, "content": recipe.content}
+        assert other.model_copy(update=same) == recipe
+        assert other.content.model_copy(update={"pattern_rate": recipe.content.pattern_rate}) == recipe.content
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name.removesuffix(SUFFIX))

@@ -52,7 +52,7 @@ def cell_crops(
 
 
 def image_crops(sampler: CropSampler, batch: int, side: int, largest: float, generator: torch.Generator) -> Tensor:
-    """Draw crops (batch, 1, side, side) as stage 1 sees them, in some steps enlarged or reduced by up to ``largest``."""
+    """Draw crops (batch, 1, side, side) as stage 1 sees them, some enlarged or reduced by up to ``largest``."""
     zoom = some_zoom(largest, generator) if largest > 1 else 1.0
     crops = sampler.draw(batch, math.ceil(side / zoom), generator)[:, :1]
     return crops if zoom == 1 else resized(crops, side, zoom)

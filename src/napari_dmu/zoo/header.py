@@ -14,8 +14,9 @@ from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape, InstanceSettings
 
-# 2: convolutions in 8 bits (zoo/weights.py). 1: all weights as float16; still read.
-SCHEMA_VERSION = 2
+# 3: may stand for further families. 2: convolutions in 8 bits (zoo/weights.py). 1: all weights as float16. Older ones
+# are read.
+SCHEMA_VERSION = 3
 SUFFIX = ".dmu.safetensors"
 # A header beyond this is no pattern set; it guards against reading a damaged length.
 _MAX_HEADER_BYTES = 16 * 1024 * 1024
@@ -100,6 +101,7 @@ class SetHeader(BaseModel):
     schema_version: int = SCHEMA_VERSION
     name: str
     family: str
+    also: tuple[str, ...] = Field(default=(), description="families of which no better set was found")
     acquisition: Acquisition
     decoder: DecoderShape
     head: HeadShape | None = None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from pathlib import Path
@@ -114,15 +115,29 @@ def _summary(path: Path, modified: int, size: int) -> SetSummary:
     return SetSummary(path, read_header(path), size)
 
 
+def summaries(path: Path) -> list[SetSummary]:
+    """What a pattern set file holds: its set, once for each family that it stands for.
+
+    Raises
+    ------
+    PatternSetError, OSError
+        Where it cannot be read.
+    """
+    state = path.stat()
+    own = _summary(path, state.st_mtime_ns, state.st_size)
+    families = (own.family, *own.header.also)
+    return [replace(own, header=own.header.model_copy(update={"family": family})) for family in families]
+
+
 def _summaries() -> Iterator[SetSummary]:
     for folder in folders():
+        found: list[SetSummary] = []
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                state = path.stat()
-                yield _summary(path, state.st_mtime_ns, state.st_size)
-            except (PatternSetError, OSError):
-                # One broken file in the user's folder must not hide the others; opening it says what is wrong.
-                continue
+            # One broken file in the user's folder must not hide the others; opening it says what is wrong.
+            with contextlib.suppress(PatternSetError, OSError):
+                found += summaries(path)
+        # A set that only stands for a family comes after that family's own.
+        yield from sorted(found, key=lambda s: s.family in s.header.also)
 
 
 def available_sets() -> list[SetSummary]:
@@ -144,7 +159,7 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
     sets = available_sets()
     for summary in sets:
         if (summary.name, summary.family, summary.ratio) == (name, family, float(ratio)):
-            return _read(summary.path)
+            return _read(summary)
     there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, name, ratio, family))) or "none"
     raise PatternSetError(f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}.")
 
@@ -166,14 +181,16 @@ def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:
     """
     for summary in _summaries():
         if summary.header.tensors_sha256 == tensors_sha256:
-            return _read(summary.path)
+            return _read(summary)
     raise PatternSetError(
         f"The pattern set of this measurement ({label}, {tensors_sha256[:12]}…) is not installed: "
         f"put its file into a folder named by {FOLDER_VARIABLE}."
     )
 
 
-def _read(path: Path) -> PatternSet:
+def _read(summary: SetSummary) -> PatternSet:
+    """The set, of the family as which it was found."""
     from napari_dmu.zoo.pattern_set import read_set
 
-    return read_set(path)
+    found = read_set(summary.path)
+    return replace(found, header=found.header.model_copy(update={"family": summary.family}))

@@ -103,8 +103,8 @@ class PanelView(QWidget):
         rows.addRow(self.luminance)
         add_row(
             rows, "&Ground truth", self.truth,
-            "The true cells, if you have them: a labels layer, or a mask that opened as an image (each cell with a number of "
-            "its own). Compare then also scores the cells that were found.",
+            "The true cells, if you have them: a labels layer, or a mask that opened as an image (each cell with a "
+            "number of its own). Compare then also scores the cells that were found.",
         )  # fmt: skip
         self.measurement = Choice("measurement", "none yet")
         self.open_measurement = QPushButton("Open…")
