@@ -229,7 +229,10 @@ def test_the_cells_of_a_real_image(qtbot: Any, panel_in: Opener, shared_data: Pa
     # Beside each other the labels, on one another the comparison.
     assert panel.side_by_side.isChecked()
     assert not any(layer.visible for layer in kinds.values())
+    assert "Untick" in panel.status.text()
     panel.side_by_side.setChecked(False)
+    assert "Untick" not in panel.status.text()
+    assert panel.status.text().startswith("✓ Measured")
     assert all(layer.visible for layer in kinds.values())
     assert not labels.visible
     panel.side_by_side.setChecked(True)

@@ -21,6 +21,7 @@ _DONE: dict[Step, str] = {
     "compare": "compared",
     "check": "checked",
 }
+UNTICK = " Untick 'Show side by side' to see which cells were missed or invented."
 _BUSY = "Wait until the work is done, or cancel it."
 
 
@@ -62,5 +63,5 @@ def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segm
             return " Cells were not scored: this pattern set finds none."
         return " To score the cells as well, press Segment, then Compare."
     if work.compared is not None and side_by_side:
-        return " Untick 'Show side by side' to see which cells were missed or invented."
+        return UNTICK
     return ""

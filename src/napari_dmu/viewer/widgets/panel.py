@@ -16,7 +16,7 @@ from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
-from napari_dmu.viewer.sentences import RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, reasons, report
+from napari_dmu.viewer.sentences import RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
 from napari_dmu.viewer.summary import column_titles, figures
 from napari_dmu.viewer.widgets.links import Links
@@ -103,6 +103,8 @@ class CompressiveMicroscope(PanelView):
             self.side_by_side.setChecked(bool(self._viewer.canvas.grid.enabled))
 
     def _arrange(self) -> None:
+        if not self.side_by_side.isChecked():
+            self._say(self.status.text().removesuffix(UNTICK))  # done as advised
         self._scene.arrange(side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key())
 
     # -- what may be pressed -------------------------------------------------------------------------
