@@ -22,7 +22,7 @@ from napari_dmu.zoo.header import Provenance, Scores, SetHeader
 from napari_dmu.zoo.pattern_set import PatternSet, write_set
 
 # Training images per source on which the instance settings are chosen.
-CHOICE_IMAGES = 16
+CHOICE_IMAGES = 32
 
 
 def finish(

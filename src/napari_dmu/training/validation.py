@@ -70,10 +70,10 @@ def choose_instances(
         decoded = decode_example(example, index, microscope, decoder, acquisition)
         maps.append((*head_maps(head, decoded, example.specimen.shape), example.labels))
     best, highest = InstanceSettings(), -1.0
-    for foreground, prominence in itertools.product((0.4, 0.5, 0.6), (0.06, 0.1, 0.15)):
+    for foreground, prominence in itertools.product((0.4, 0.5, 0.6), (0.1, 0.15, 0.2)):
         settings = InstanceSettings(foreground=foreground, prominence=prominence)
         pieces = [parted(fg, distance, settings) for fg, distance, _ in maps]
-        for area, confidence in itertools.product((12, 20), (0.7, 0.75, 0.8)):
+        for area, confidence in itertools.product((12, 20, 30), (0.75, 0.8, 0.85)):
             settings = settings.model_copy(update={"min_area": area, "confidence": confidence})
             found = (sure_cells(labels, fg, settings) for labels, (fg, _, _) in zip(pieces, maps, strict=True))
             f1 = float(np.mean([segmentation_quality(f, m[2]).f1 for f, m in zip(found, maps, strict=True)]))
