@@ -25,6 +25,7 @@ from napari_dmu.cli.export_patterns import export_patterns
 from napari_dmu.cli.info import info
 from napari_dmu.cli.limits import limits
 from napari_dmu.cli.reconstruct import reconstruct
+from napari_dmu.cli.run import run
 from napari_dmu.cli.segment import segment
 from napari_dmu.cli.sets import sets
 from napari_dmu.cli.simulate import simulate
@@ -67,6 +68,7 @@ for _command in (
     compare,
     export_patterns,
     limits,
+    run,
     train,
     info,
 ):

@@ -6,14 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from napari_dmu.cli.options import Device, Family, Photons, Ratio, Seed, SetName
-
-if TYPE_CHECKING:
-    from napari_dmu.files.specimen import Specimen
 
 SAMPLE = "nuclei_2d"
 # Tried in another process: where Qt finds no display it does not raise, it ends the process.
@@ -81,7 +78,7 @@ def write_demo(
     from napari_dmu.files.atomic import atomic_path
     from napari_dmu.files.measurement import write_measurement
     from napari_dmu.files.samples import sample_folder
-    from napari_dmu.files.specimen import read_specimen
+    from napari_dmu.files.specimen import read_specimen, write_like
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,12 +130,12 @@ def write_demo(
 
     # Named after what they are; the measurement's name is one that the napari plugin opens as such.
     written = ["specimen.ome.tif", "measurement.dmu.ome.tif", "reconstruction.ome.tif"]
-    _write_like(folder / written[0], specimen.data, specimen)
+    write_like(folder / written[0], specimen.data, specimen)
     write_measurement(folder / written[1], measurement)
-    _write_like(folder / written[2], image, specimen)
+    write_like(folder / written[2], image, specimen)
     if labels is not None:
         written.append("labels.ome.tif")
-        _write_like(folder / written[3], labels, specimen, labels=True)
+        write_like(folder / written[3], labels, specimen, labels=True)
     written += ["panel.png", "report.html"]
     with atomic_path(folder / "panel.png") as path:
         path.write_bytes(panel)
@@ -151,18 +148,3 @@ def write_demo(
     say(f"Written to {folder.resolve()}:")
     for name in written:
         say(f"  {name}")
-
-
-def _write_like(path: Path, array: Any, specimen: Specimen, *, labels: bool = False) -> None:
-    """An image with the axes, scale and units of the specimen."""
-    from napari_dmu.files.specimen import write_image
-
-    write_image(
-        path,
-        array,
-        axes=specimen.axes,
-        scale=specimen.scale,
-        units=specimen.units,
-        translate=specimen.translate,
-        labels=labels,
-    )

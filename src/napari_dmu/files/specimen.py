@@ -201,3 +201,16 @@ def write_image(
         write_zarr(path, image, axes=axes, scale=scale, units=units, translate=origin, kind=kind)
         return
     write_stack(path, image, axes=axes, scale=scale, units=units, translate=origin, kind=kind, uuid=uuid)
+
+
+def write_like(path: str | os.PathLike[str], array: Any, specimen: Specimen, *, labels: bool = False) -> None:
+    """Write an image (..., Y, X) with axes, scale and units of the specimen that it belongs to; see `write_image`."""
+    write_image(
+        path,
+        array,
+        axes=specimen.axes,
+        scale=specimen.scale,
+        units=specimen.units,
+        translate=specimen.translate,
+        labels=labels,
+    )

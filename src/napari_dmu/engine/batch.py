@@ -1,0 +1,260 @@
+"""A whole folder of images through the microscope, one after the other, resumable: ``napari-dmu run``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_dmu._version import __version__
+from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings
+from napari_dmu.engine.progress import CancelToken, check, report
+from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError
+from napari_dmu.files.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from napari_dmu.engine.cells import Cells
+    from napari_dmu.engine.comparison import Comparison
+    from napari_dmu.engine.progress import Progress
+    from napari_dmu.microscope.measurement import Measurement
+    from napari_dmu.zoo.pattern_set import PatternSet
+
+TABLE = "scores.csv"
+CELLS, RECORD = ".cells.csv", ".run.json"
+FIGURES = ("psnr", "ssim", "nrmse", "count", "truth_count", "f1", "ap50", "mean_dice")
+Figures = dict[str, float | int | None]
+State = Literal["done", "was there", "failed"]
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """What became of an image; ``error`` is the sentence where it failed."""
+
+    job: BatchJob
+    state: State
+    figures: Figures
+    error: str = ""
+
+
+def run_batch(
+    jobs: Sequence[BatchJob],
+    settings: RunSettings,
+    *,
+    device: str = "auto",
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+    cancel: CancelToken | None = None,
+) -> list[BatchOutcome]:
+    """Take every image through the microscope; the same call goes on after an interruption.
+
+    An image whose record says that it was done with the same settings and the same set, and has not changed since, is
+    passed over. One that fails is noted, and the others are done. ``scores.csv`` is renewed at the end. With the
+    address of a dask ``scheduler`` the images are spread over its workers, which must see the same folders and sets.
+
+    Raises
+    ------
+    SettingsError
+        The folder holds results of other settings, or there is no such scheduler.
+    DmuError
+        There is no such pattern set.
+    Cancelled
+        ``cancel`` was set; what is done stays.
+    """
+    from napari_dmu.engine.verbs import load
+
+    instrument = load(settings.set, ratio=settings.ratio, family=settings.family)
+    _refuse_other_settings(jobs, settings, instrument)
+    found = (
+        ((number, _outcome(job, settings, instrument, device, cancel)) for number, job in enumerate(jobs))
+        if scheduler is None
+        else _on_cluster(jobs, settings, instrument.hash, device, scheduler, cancel)
+    )
+    done: dict[int, BatchOutcome] = {}
+    try:
+        for number, outcome in found:
+            done[number] = outcome
+            report(progress, len(done), len(jobs), outcome.job.name)
+    finally:
+        if done:
+            _write_scores(jobs[0].folder / TABLE, [done[number] for number in sorted(done)])
+    return [done[number] for number in range(len(jobs))]
+
+
+def _on_cluster(
+    jobs: Sequence[BatchJob],
+    settings: RunSettings,
+    set_hash: str,
+    device: str,
+    scheduler: str,
+    cancel: CancelToken | None,
+) -> Iterator[tuple[int, BatchOutcome]]:
+    from napari_dmu.engine.cluster import spread
+
+    tasks = [(job, settings, set_hash, device) for job in jobs]
+    for number, outcome in spread(on_worker, tasks, scheduler, cancel=cancel):
+        if isinstance(outcome, BaseException):
+            outcome = BatchOutcome(jobs[number], "failed", {}, f"its worker failed ({type(outcome).__name__})")
+        yield number, outcome
+
+
+def on_worker(job: BatchJob, settings: RunSettings, set_hash: str, device: str) -> BatchOutcome:
+    """One image on a worker of a cluster, with the set that is installed there if it is the same."""
+    try:
+        instrument = _installed(settings.set, settings.ratio, settings.family)
+        if instrument.hash != set_hash:
+            raise PatternSetError(
+                "The worker has another version of the pattern set: install the same napari-dmu there."
+            )
+    except DmuError as error:
+        return BatchOutcome(job, "failed", {}, str(error))
+    return _outcome(job, settings, instrument, device, None)
+
+
+@lru_cache(maxsize=1)
+def _installed(name: str, ratio: float, family: str) -> PatternSet:
+    """Read once a worker, not once an image."""
+    from napari_dmu.engine.verbs import load
+
+    return load(name, ratio=ratio, family=family)
+
+
+def _outcome(
+    job: BatchJob, settings: RunSettings, instrument: PatternSet, device: str, cancel: CancelToken | None
+) -> BatchOutcome:
+    check(cancel)
+    try:
+        record = _read_record(job)
+        if record is not None and record["image"] == _state_of(job):
+            return BatchOutcome(job, "was there", record["figures"])
+        return BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
+    except Cancelled:
+        raise
+    except (DmuError, MemoryError) as error:
+        sentence = str(error) if isinstance(error, DmuError) else "the memory of this machine is not enough for it"
+        return BatchOutcome(job, "failed", {}, sentence)
+
+
+def take(
+    job: BatchJob, settings: RunSettings, instrument: PatternSet, *, device: str, cancel: CancelToken | None
+) -> Figures:
+    """One image through the whole chain: its results are written, its record last of all; gives its figures."""
+    from napari_dmu.engine import verbs
+    from napari_dmu.engine.cells import cell_table
+    from napari_dmu.files.measurement import write_measurement
+    from napari_dmu.files.specimen import read_specimen, write_like
+    from napari_dmu.files.table import write_table
+
+    start = time.perf_counter()
+    specimen = read_specimen(job.image, luminance=settings.luminance)
+    truth = None if job.truth is None else read_specimen(job.truth).data
+    measurement = verbs.simulate(
+        specimen.data,
+        instrument,
+        photons=settings.photons,
+        read_noise=settings.read_noise,
+        background=settings.background,
+        seed=settings.seed,
+        axes=specimen.axes,
+        scale=specimen.scale,
+        translate=specimen.translate,
+        units=specimen.units,
+        device=device,
+        cancel=cancel,
+    )
+    image = verbs.reconstruct(measurement, instrument=instrument, method=settings.method, device=device, cancel=cancel)
+    cells = _cells(settings, measurement, instrument, device, cancel)
+    pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth}
+    figures = _figures(verbs.compare(image, specimen.data, cancel=cancel, **pair), cells)
+    if "measurement" in settings.keep:
+        write_measurement(job.result(MEASUREMENT), measurement)
+    if "reconstruction" in settings.keep:
+        write_like(job.result(RECONSTRUCTION), image, specimen)
+    if cells is not None and "labels" in settings.keep:
+        write_like(job.result(LABELS), cells.labels, specimen, labels=True)
+    if cells is not None and "table" in settings.keep:
+        write_table(job.result(CELLS), cell_table(cells, measurement.info))
+    record = {
+        "napari_dmu": __version__, "made_from": _made_from(settings, instrument), "image": _state_of(job),
+        "settings": settings.model_dump(mode="json"), "set": instrument.hash, "figures": figures,
+        "seconds": round(time.perf_counter() - start, 2),
+    }  # fmt: skip
+    with atomic_path(job.result(RECORD)) as path:
+        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return figures
+
+
+def _cells(
+    settings: RunSettings,
+    measurement: Measurement,
+    instrument: PatternSet,
+    device: str,
+    cancel: CancelToken | None,
+) -> Cells | None:
+    """None where no cells are looked for, or the pattern set finds none."""
+    from napari_dmu.engine.cells import find_cells
+    from napari_dmu.segmentation.registry import PATTERN_SET
+
+    if settings.segmenter is None or (settings.segmenter == PATTERN_SET and instrument.segmenter is None):
+        return None
+    return find_cells(measurement, instrument=instrument, segmenter=settings.segmenter, device=device, cancel=cancel)
+
+
+def _figures(comparison: Comparison, cells: Cells | None) -> Figures:
+    count = None if cells is None else int(cells.counts.sum())
+    found = {**{name: getattr(comparison, name) for name in FIGURES}, "count": count}
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in found.items()}
+
+
+# -- what was done already -------------------------------------------------------------------------
+
+
+def _made_from(settings: RunSettings, instrument: PatternSet) -> str:
+    """Of all that decides what an image's results are; not of which other images there are."""
+    decisive = settings.model_dump(mode="json", exclude={"images", "output"})
+    return hashlib.sha256(json.dumps([decisive, instrument.hash], sort_keys=True).encode()).hexdigest()
+
+
+def _state_of(job: BatchJob) -> list[list[Any]]:
+    """Size and time of change of image and mask: what tells that they are as they were."""
+    states = [(path.name, path.stat()) for path in (job.image, job.truth) if path is not None]
+    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+
+
+def _read_record(job: BatchJob) -> dict[str, Any] | None:
+    """The record of an image that was done; None where there is none, or it is damaged."""
+    try:
+        record = json.loads(job.result(RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(record, dict) and {"made_from", "image", "figures"} <= set(record)
+    return record if whole else None
+
+
+def _refuse_other_settings(jobs: Sequence[BatchJob], settings: RunSettings, instrument: PatternSet) -> None:
+    wanted = _made_from(settings, instrument)
+    others = [job.name for job in jobs if (r := _read_record(job)) is not None and r["made_from"] != wanted]
+    if others:
+        raise SettingsError(
+            f"'{jobs[0].folder}' holds results of other settings ('{others[0]}', for instance): name another output "
+            "folder, or delete them."
+        )
+
+
+def _write_scores(path: Path, outcomes: Sequence[BatchOutcome]) -> None:
+    """One row an image; blank where there is no figure."""
+    from napari_dmu.files.table import write_table
+
+    columns: dict[str, Any] = {"image": np.array([o.job.image.name for o in outcomes])}
+    columns["state"] = np.array([o.state for o in outcomes])
+    for name in FIGURES:
+        values = [o.figures.get(name) for o in outcomes]
+        columns[name] = np.array([math.nan if v is None else v for v in values])
+    write_table(path, columns)

@@ -1,0 +1,124 @@
+"""What a run over a folder of images is to do: its settings, and the images one by one. See ``engine.batch``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_dmu.errors import FileError, SettingsError
+
+# What is taken from a folder; any other image is taken where it is named itself.
+ENDINGS = (".tif", ".tiff", ".zarr")
+MEASUREMENT, RECONSTRUCTION, LABELS = ".dmu.ome.tif", ".reconstruction.ome.tif", ".labels.ome.tif"
+Result = Literal["measurement", "reconstruction", "labels", "table"]
+
+
+class RunSettings(BaseModel):
+    """What a run does: which images, under which microscope, and what is kept. One YAML file.
+
+    Paths are relative to the folder that the file lies in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: tuple[str, ...] = Field(min_length=1, description="folders, files, or patterns such as plate1/*.tif")
+    output: str = Field(min_length=1, description="folder for the results; made where it is missing")
+    truth: str | None = Field(default=None, description="folder of masks with the names of their images")
+    set: str = Field(default="nuclei", description="pattern set, see 'napari-dmu sets'")
+    ratio: float = Field(default=64.0, gt=0, allow_inf_nan=False, description="compression ratio")
+    family: str = Field(default="learned", description="pattern family of the set")
+    photons: float | None = Field(default=None, description="peak photons; the set's own where not given")
+    read_noise: float | None = Field(default=None, description="electrons; the set's own where not given")
+    background: float | None = Field(default=None, description="photons; the set's own where not given")
+    seed: int = Field(default=0, description="of the noise")
+    method: Literal["learned", "lmmse", "ridge", "tv"] = Field(default="learned", description="what reconstructs")
+    segmenter: str | None = Field(default="pattern set", description="what finds the cells; null for none")
+    luminance: bool = Field(default=False, description="take the luminance of colour images")
+    keep: tuple[Result, ...] = Field(
+        default=("measurement", "reconstruction", "labels", "table"), description="results that are written"
+    )
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """One image of a run: its results' common name, the image, its mask, and the folder of the results."""
+
+    name: str
+    image: Path
+    truth: Path | None
+    folder: Path
+
+    def result(self, ending: str) -> Path:
+        """Path of one of its results."""
+        return self.folder / f"{self.name}{ending}"
+
+
+def run_settings(content: dict[str, Any], name: str) -> RunSettings:
+    """Check the settings of the YAML file ``name``.
+
+    Raises
+    ------
+    SettingsError
+        Where an entry is unknown, missing or out of range; the sentence names the first one.
+    """
+    if isinstance(content.get("images"), str):
+        content = {**content, "images": [content["images"]]}
+    try:
+        return RunSettings.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise SettingsError(f"{name} is not valid at {place}: {first['msg']}.") from error
+
+
+def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
+    """The images of a run in the order of their names; ``base`` is what its paths are relative to.
+
+    Raises
+    ------
+    FileError, SettingsError
+        There is no image, two results would have one name, or the folder of masks is missing.
+    """
+    output = base / settings.output
+    truths = None if settings.truth is None else base / settings.truth
+    if truths is not None and not truths.is_dir():
+        raise FileError(f"The folder of masks '{truths}' does not exist: correct truth, or leave it out.")
+    files = sorted({path for entry in settings.images for path in _images_of(base, entry, output)})
+    if not files:
+        raise FileError(f"There are no images in {', '.join(settings.images)}: name a folder with TIFF or OME-Zarr.")
+    jobs = [BatchJob(_bare(f.name), f, None if truths is None else _mask_of(truths, f), output) for f in files]
+    twice = next((job.name for job in jobs if sum(job.name == other.name for other in jobs) > 1), None)
+    if twice is not None:
+        raise SettingsError(f"Two images are called '{twice}': their results would overwrite each other, rename one.")
+    return jobs
+
+
+def _images_of(base: Path, entry: str, output: Path) -> Iterable[Path]:
+    path = base / entry
+    if path.is_dir() and path.suffix.lower() != ".zarr":
+        found: Iterable[Path] = (p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
+    else:
+        found = [path] if path.exists() else base.glob(entry)
+    # Results in the folder of the images are no images themselves, nor is what the system hides.
+    return [p for p in found if not p.name.startswith(".") and not (p.parent == output and _is_result(p.name))]
+
+
+def _is_result(name: str) -> bool:
+    return name.endswith((MEASUREMENT, RECONSTRUCTION, LABELS))
+
+
+def _bare(name: str) -> str:
+    """Name of a file without what tells its kind."""
+    for ending in (".ome.tiff", ".ome.tif", ".ome.zarr"):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name.rsplit(".", 1)[0]
+
+
+def _mask_of(folder: Path, image: Path) -> Path | None:
+    same = folder / image.name
+    return same if same.exists() else next((p for p in folder.iterdir() if _bare(p.name) == _bare(image.name)), None)

@@ -1,0 +1,66 @@
+"""``napari-dmu run``: a folder of images from one YAML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_support import Command
+
+from napari_dmu.files.samples import sample_folder
+
+CONFIG = """\
+images: [{sample}, extra]
+truth: {masks}
+output: results
+ratio: 64
+keep: [labels]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The shipped sample and an empty folder beside it; its mask has another name."""
+    (tmp_path / "extra").mkdir()
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "nuclei_2d.tif").write_bytes((sample_folder() / "nuclei_2d_labels.tif").read_bytes())
+    path = tmp_path / "run.yaml"
+    path.write_text(CONFIG.format(sample=sample_folder() / "nuclei_2d.tif", masks=masks), encoding="utf-8")
+    return path
+
+
+def test_a_folder_is_run_and_run_again(command: Command, config: Path) -> None:
+    first = command("run", config)
+    assert first.status == 0, first
+    assert "nuclei_2d" in first.out
+    assert "done" in first.out
+    results = config.parent / "results"
+    assert {p.name for p in results.iterdir()} == {"nuclei_2d.labels.ome.tif", "nuclei_2d.run.json", "scores.csv"}
+    again = command("run", config)
+    assert again.status == 0
+    assert "was there" in again.out
+    assert again.err == ""
+
+
+def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: Path) -> None:
+    (config.parent / "extra" / "broken.tif").write_bytes(b"II*\0")
+    run = command("run", config)
+    assert run.status == 2
+    assert "done" in run.out
+    lines = run.err.splitlines()
+    assert lines[0].startswith("Note: 1 image of 2 have no mask")
+    assert lines[1].startswith("Note: broken.tif: ")
+    assert lines[-1].startswith("1 of 2 images failed")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("images: [", "not valid YAML"), ("- 1", "no named settings"), ("images: a.tif\noutput: out\nraito: 4", "raito")],
+)
+def test_a_bad_settings_file_is_refused_with_a_sentence(
+    command: Command, tmp_path: Path, text: str, words: str
+) -> None:
+    (tmp_path / "run.yaml").write_text(text, encoding="utf-8")
+    assert words in command("run", tmp_path / "run.yaml").sentence()
+    assert [p.name for p in tmp_path.iterdir()] == ["run.yaml"]

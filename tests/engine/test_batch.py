@@ -1,0 +1,246 @@
+"""A folder of images: what is taken, what is written, and that a run goes on where it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+from distributed import LocalCluster
+from hypothesis import given
+from hypothesis import strategies as st
+from support import assert_sentence, discs, make_set
+
+from napari_dmu.engine import batch, cluster
+from napari_dmu.engine.batch import BatchOutcome, run_batch
+from napari_dmu.engine.batch_plan import BatchJob, RunSettings, plan_run, run_settings
+from napari_dmu.engine.progress import CancelToken
+from napari_dmu.engine.verbs import reconstruct, segment, simulate
+from napari_dmu.errors import Cancelled, DmuError, FileError, PatternSetError, SettingsError
+from napari_dmu.files import read_measurement
+from napari_dmu.files.specimen import read_specimen
+
+SETTINGS: dict[str, Any] = {"output": "out", "set": "discs", "ratio": 4, "family": "raster"}
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three images in ``in`` and the masks of two of them in ``masks``; a set is installed."""
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path / "sets"))
+    for folder in ("in", "masks", "out", "sets"):
+        (tmp_path / folder).mkdir()
+    make_set(tmp_path / "sets" / "discs.dmu.safetensors")
+    for number, name in enumerate(("a.tif", "b.ome.tif", "c.tif")):
+        image, labels = discs((64, 80), seed=number + 1)
+        tifffile.imwrite(tmp_path / "in" / name, np.rint(3000 * image).astype(np.uint16))
+        if name != "c.tif":
+            tifffile.imwrite(tmp_path / "masks" / name, labels.astype(np.uint16))
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "._a.tif").write_bytes(b"hidden")
+    return tmp_path
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """A CSV file, a mapping a row."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def settings(**changes: Any) -> RunSettings:
+    return run_settings({"images": "in", **SETTINGS, **changes}, "run.yaml")
+
+
+def go(base: Path, chosen: RunSettings, **options: Any) -> list[BatchOutcome]:
+    return run_batch(plan_run(chosen, base), chosen, device="cpu", **options)
+
+
+def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path) -> None:
+    outcomes = go(base, settings(truth="masks", photons=500, seed=3))
+    assert [(o.job.name, o.state) for o in outcomes] == [("a", "done"), ("b", "done"), ("c", "done")]
+    image = tifffile.imread(base / "in" / "a.tif")
+    from napari_dmu.engine.verbs import load
+
+    instrument = load("discs", ratio=4, family="raster")
+    expected = simulate(image, instrument, photons=500, seed=3, device="cpu")
+    measured = read_measurement(base / "out" / "a.dmu.ome.tif")
+    np.testing.assert_array_equal(np.asarray(measured.data), expected.data)
+    np.testing.assert_allclose(
+        np.asarray(read_specimen(base / "out" / "a.reconstruction.ome.tif").data), reconstruct(expected, device="cpu")
+    )
+    labels = read_specimen(base / "out" / "a.labels.ome.tif")
+    assert labels.labels
+    np.testing.assert_array_equal(np.asarray(labels.data), segment(expected, device="cpu"))
+    rows = rows_of(base / "out" / "scores.csv")
+    assert [row["image"] for row in rows] == ["a.tif", "b.ome.tif", "c.tif"]
+    assert float(rows[0]["psnr"]) == pytest.approx(outcomes[0].figures["psnr"], rel=1e-6)
+    assert rows[0]["count"] == str(np.asarray(labels.data).max())
+    assert float(rows[0]["truth_count"]) == len(np.unique(tifffile.imread(base / "masks" / "a.tif"))) - 1
+    assert rows[2]["f1"] == rows[2]["truth_count"] == ""  # no mask, so its cells are counted and not scored
+    assert rows[2]["count"]
+    cells = rows_of(base / "out" / "a.cells.csv")
+    assert len(cells) == int(rows[0]["count"])
+
+
+def test_only_what_is_wanted_is_kept(base: Path) -> None:
+    go(base, settings(keep=["labels"], images="in/a.tif"))
+    assert {p.name for p in (base / "out").iterdir()} == {"a.labels.ome.tif", "a.run.json", "scores.csv"}
+    (base / "bare").mkdir()
+    go(base, settings(segmenter=None, images="in/b*", output="bare", keep=["reconstruction", "labels", "table"]))
+    assert {p.name for p in (base / "bare").iterdir()} == {"b.reconstruction.ome.tif", "b.run.json", "scores.csv"}
+
+
+def test_a_run_goes_on_where_it_was_stopped(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, token, taken, real = settings(), CancelToken(), [], batch.take
+
+    def stopped(job: BatchJob, *rest: Any, **options: Any) -> Any:
+        taken.append(job.name)
+        if job.name == "b":
+            token.cancel()
+        return real(job, *rest, **options)
+
+    monkeypatch.setattr(batch, "take", stopped)
+    with pytest.raises(Cancelled):
+        go(base, chosen, cancel=token)
+    assert taken == ["a", "b"]
+    assert not list((base / "out").glob("b.*"))  # not half of it
+    assert len(rows_of(base / "out" / "scores.csv")) == 1
+    before = (base / "out" / "a.reconstruction.ome.tif").stat().st_mtime_ns
+    outcomes = go(base, chosen)
+    assert [o.state for o in outcomes] == ["was there", "done", "done"]
+    assert taken == ["a", "b", "b", "c"]
+    assert outcomes[0].figures["psnr"] > 10
+    assert (base / "out" / "a.reconstruction.ome.tif").stat().st_mtime_ns == before
+    # An image that has changed is taken anew, and so is one whose record was damaged.
+    tifffile.imwrite(base / "in" / "a.tif", np.rint(2000 * discs((64, 80), seed=9)[0]).astype(np.uint16))
+    (base / "out" / "c.run.json").write_text("{")
+    assert [o.state for o in go(base, chosen)] == ["done", "was there", "done"]
+
+
+def test_results_of_other_settings_are_not_mixed_in(base: Path) -> None:
+    go(base, settings(images="in/a.tif"))
+    go(base, settings(images="in"))  # the same settings for more images
+    made = (base / "out" / "a.run.json").read_bytes()
+    with pytest.raises(SettingsError, match="other settings") as raised:
+        go(base, settings(seed=1))
+    assert_sentence(str(raised.value))
+    assert (base / "out" / "a.run.json").read_bytes() == made
+
+
+def test_one_bad_image_does_not_cost_the_others(base: Path) -> None:
+    (base / "in" / "b.ome.tif").write_bytes(b"II*\0rubbish")
+    outcomes = go(base, settings())
+    assert [o.state for o in outcomes] == ["done", "failed", "done"]
+    assert_sentence(outcomes[1].error)
+    assert not list((base / "out").glob("b.*"))
+    states = [row["state"] for row in rows_of(base / "out" / "scores.csv")]
+    assert states == ["done", "failed", "done"]
+
+
+def test_results_among_the_images_are_no_images(base: Path) -> None:
+    go(base, settings(output="in"))
+    assert [o.state for o in go(base, settings(output="in"))] == ["was there"] * 3
+
+
+def test_a_stack_counts_its_cells_over_planes(base: Path) -> None:
+    planes = np.stack([np.rint(3000 * discs((64, 80), seed=s)[0]).astype(np.uint16) for s in (1, 2)])
+    tifffile.imwrite(base / "in" / "a.tif", planes, imagej=True, metadata={"axes": "TYX"})
+    (outcome,) = go(base, settings(images="in/a.tif"))
+    found = np.asarray(read_specimen(base / "out" / "a.labels.ome.tif").data)
+    assert outcome.figures["count"] == sum(int(plane.max()) for plane in found) > 2
+    record = json.loads((base / "out" / "a.run.json").read_text(encoding="utf-8"))
+    assert record["figures"]["count"] == outcome.figures["count"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"images": "nowhere"}, FileError, "no images"),
+        ({"images": ["in", "masks"]}, SettingsError, "Two images are called"),
+        ({"truth": "nowhere"}, FileError, "folder of masks"),
+        ({"ratio": 5}, PatternSetError, "no pattern set ×5"),
+        ({"ratio": "many"}, SettingsError, "at ratio"),
+        ({"method": "magic"}, SettingsError, "at method"),
+        ({"keep": ["everything"]}, SettingsError, "at keep"),
+        ({"images": []}, SettingsError, "at images"),
+        ({"unknown": 1}, SettingsError, "at unknown"),
+    ],
+)
+def test_what_cannot_be_run_is_said_in_a_sentence(
+    base: Path, changes: dict[str, Any], kind: type[DmuError], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as raised:
+        go(base, settings(**changes))
+    assert_sentence(str(raised.value))
+    assert not list((base / "out").iterdir())
+
+
+@given(names=st.lists(st.sampled_from(["a", "b b", "ö", "c.d"]), min_size=1, max_size=4, unique=True))
+def test_images_come_in_the_order_of_their_names(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    base = tmp_path_factory.mktemp("names")
+    for name in names:
+        (base / f"{name}.tif").touch()
+    jobs = plan_run(settings(images="*.tif"), base)
+    assert [job.name for job in jobs] == sorted(names)
+    assert all(job.folder == base / "out" for job in jobs)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    """A cluster of two workers in this process."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_cluster_makes_what_one_machine_makes(base: Path, scheduler: str) -> None:
+    (base / "in" / "b.ome.tif").write_bytes(b"II*\0rubbish")
+    there = go(base, settings(truth="masks"), scheduler=scheduler)
+    assert [(o.job.name, o.state) for o in there] == [("a", "done"), ("b", "failed"), ("c", "done")]
+    assert_sentence(there[1].error)
+    (base / "here").mkdir()
+    here = go(base, settings(truth="masks", output="here"))
+    for name in ("a", "c"):
+        for ending in (".dmu.ome.tif", ".reconstruction.ome.tif", ".labels.ome.tif"):
+            one, other = (tifffile.imread(base / folder / f"{name}{ending}") for folder in ("out", "here"))
+            np.testing.assert_array_equal(one, other)
+    assert [o.figures for o in there] == [o.figures for o in here]
+    assert (base / "out" / "scores.csv").read_bytes() == (base / "here" / "scores.csv").read_bytes()
+    assert [o.state for o in go(base, settings(truth="masks"), scheduler=scheduler)] == [
+        "was there",
+        "failed",
+        "was there",
+    ]
+
+
+def test_a_cluster_is_left_when_asked_to(base: Path, scheduler: str) -> None:
+    token = CancelToken()
+    with pytest.raises(Cancelled):
+        go(base, settings(), scheduler=scheduler, cancel=token, progress=lambda *_: token.cancel())
+    assert len(rows_of(base / "out" / "scores.csv")) >= 1
+
+
+def test_a_worker_with_another_set_is_told_from_one_with_the_same(base: Path) -> None:
+    (job, *_) = plan_run(settings(), base)
+    batch._installed.cache_clear()
+    outcome = batch.on_worker(job, settings(), "0" * 64, "cpu")
+    assert outcome.state == "failed"
+    assert_sentence(outcome.error)
+
+
+def test_no_scheduler_is_said_in_a_sentence(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "ANSWER", 0.5)
+    with pytest.raises(SettingsError, match="No dask scheduler") as raised:
+        go(base, settings(), scheduler="tcp://127.0.0.1:9")
+    assert_sentence(str(raised.value))
+
+
+def test_the_page_tells_of_every_entry(project: Path) -> None:
+    text = (project / "docs" / "folders.md").read_text(encoding="utf-8")
+    assert all(f"`{entry}`" in text for entry in RunSettings.model_fields)
+    example = yaml.safe_load(text.split("```yaml")[1].split("```")[0])
+    assert run_settings(example, "run.yaml").ratio == 64
