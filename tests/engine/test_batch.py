@@ -142,6 +142,18 @@ def test_one_bad_image_does_not_cost_the_others(base: Path) -> None:
     assert states == ["done", "failed", "done"]
 
 
+def test_measurements_and_colour_images_are_told_from_specimens(base: Path) -> None:
+    go(base, settings(images="in/a.tif"))
+    (base / "out" / "a.dmu.ome.tif").rename(base / "in" / "m.tif")
+    tifffile.imwrite(base / "in" / "rgb.tif", np.zeros((32, 32, 3), np.uint8) + 9, photometric="rgb")
+    outcomes = {o.job.name: o for o in go(base, settings(images=str(base / "in" / "[mr]*.tif"), output="masks"))}
+    assert {o.state for o in outcomes.values()} == {"failed"}
+    assert "is a measurement" in outcomes["m"].error
+    assert "luminance: true" in outcomes["rgb"].error
+    for outcome in outcomes.values():
+        assert_sentence(outcome.error)
+
+
 def test_results_among_the_images_are_no_images(base: Path) -> None:
     go(base, settings(output="in"))
     assert [o.state for o in go(base, settings(output="in"))] == ["was there"] * 3

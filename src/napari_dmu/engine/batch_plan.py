@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,7 +103,7 @@ def _images_of(base: Path, entry: str, output: Path) -> Iterable[Path]:
     if path.is_dir() and path.suffix.lower() != ".zarr":
         found: Iterable[Path] = (p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
     else:
-        found = [path] if path.exists() else base.glob(entry)
+        found = [path] if path.exists() else [base / name for name in glob(entry, root_dir=base, recursive=True)]
     # Results in the folder of the images are no images themselves, nor is what the system hides.
     return [p for p in found if not p.name.startswith(".") and not (p.parent == output and _is_result(p.name))]
 
