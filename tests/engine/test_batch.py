@@ -177,6 +177,8 @@ def test_a_stack_counts_its_cells_over_planes(base: Path) -> None:
         ({"truth": "nowhere"}, FileError, "folder of masks"),
         ({"ratio": 5}, PatternSetError, "no pattern set ×5"),
         ({"ratio": "many"}, SettingsError, "at ratio"),
+        ({"photons": -1}, SettingsError, "photons"),
+        ({"segmenter": "magic"}, SettingsError, "magic"),
         ({"method": "magic"}, SettingsError, "at method"),
         ({"keep": ["everything"]}, SettingsError, "at keep"),
         ({"images": []}, SettingsError, "at images"),
@@ -226,6 +228,20 @@ def test_a_cluster_makes_what_one_machine_makes(base: Path, scheduler: str) -> N
         "was there",
         "failed",
         "was there",
+    ]
+
+
+def test_impossible_settings_end_a_run_on_a_cluster_too(base: Path, scheduler: str) -> None:
+    with pytest.raises(SettingsError, match="photons"):
+        go(base, settings(photons=-1), scheduler=scheduler)
+
+
+def test_a_mask_of_the_very_name_goes_first(base: Path) -> None:
+    tifffile.imwrite(base / "masks" / "b.tif", np.zeros((64, 80), np.uint16))
+    assert [job.truth and job.truth.name for job in plan_run(settings(truth="masks"), base)] == [
+        "a.tif",
+        "b.ome.tif",
+        None,
     ]
 
 

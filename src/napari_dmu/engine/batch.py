@@ -63,7 +63,7 @@ def run_batch(
     Raises
     ------
     SettingsError
-        The folder holds results of other settings, or there is no such scheduler.
+        The folder holds results of other settings, a setting is impossible, or there is no such scheduler.
     DmuError
         There is no such pattern set.
     Cancelled
@@ -101,6 +101,8 @@ def _on_cluster(
 
     tasks = [(job, settings, set_hash, device) for job in jobs]
     for number, outcome in spread(on_worker, tasks, scheduler, cancel=cancel):
+        if isinstance(outcome, SettingsError):
+            raise outcome
         if isinstance(outcome, BaseException):
             outcome = BatchOutcome(jobs[number], "failed", {}, f"its worker failed ({type(outcome).__name__})")
         yield number, outcome
@@ -136,7 +138,7 @@ def _outcome(
         if record is not None and record["image"] == _state_of(job):
             return BatchOutcome(job, "was there", record["figures"])
         return BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
-    except Cancelled:
+    except (Cancelled, SettingsError):  # settings are those of all images
         raise
     except (DmuError, MemoryError) as error:
         sentence = str(error) if isinstance(error, DmuError) else "the memory of this machine is not enough for it"

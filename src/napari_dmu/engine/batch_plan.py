@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import glob
@@ -91,11 +92,13 @@ def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
     files = sorted({path for entry in settings.images for path in _images_of(base, entry, output)})
     if not files:
         raise FileError(f"There are no images in {', '.join(settings.images)}: name a folder with TIFF or OME-Zarr.")
-    jobs = [BatchJob(_bare(f.name), f, None if truths is None else _mask_of(truths, f), output) for f in files]
-    twice = next((job.name for job in jobs if sum(job.name == other.name for other in jobs) > 1), None)
-    if twice is not None:
-        raise SettingsError(f"Two images are called '{twice}': their results would overwrite each other, rename one.")
-    return jobs
+    name, count = Counter(_bare(f.name) for f in files).most_common(1)[0]
+    if count > 1:
+        raise SettingsError(f"Two images are called '{name}': their results would overwrite each other, rename one.")
+    masks = {} if truths is None else {_bare(p.name): p for p in sorted(truths.iterdir())}
+    if truths is not None:
+        masks |= {_bare(f.name): truths / f.name for f in files if (truths / f.name).exists()}
+    return [BatchJob(_bare(f.name), f, masks.get(_bare(f.name)), output) for f in files]
 
 
 def _images_of(base: Path, entry: str, output: Path) -> Iterable[Path]:
@@ -118,8 +121,3 @@ def _bare(name: str) -> str:
         if name.lower().endswith(ending):
             return name[: -len(ending)]
     return name.rsplit(".", 1)[0]
-
-
-def _mask_of(folder: Path, image: Path) -> Path | None:
-    same = folder / image.name
-    return same if same.exists() else next((p for p in folder.iterdir() if _bare(p.name) == _bare(image.name)), None)
