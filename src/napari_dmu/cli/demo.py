@@ -96,13 +96,10 @@ def write_demo(
             instrument,
             photons=photons,
             seed=seed,
-            axes=specimen.axes,
-            scale=specimen.scale,
-            translate=specimen.translate,
-            units=specimen.units,
             device=device,
             progress=work.progress,
             cancel=work.cancel,
+            **specimen.placed,
         )
         seconds["Measure"] = time.perf_counter() - start
         start = time.perf_counter()

@@ -63,13 +63,10 @@ def simulate(
             detector=detector,
             acquisition=None if acquisition is None else read_mapping(acquisition),
             seed=seed,
-            axes=image.axes,
-            scale=image.scale,
-            translate=image.translate,
-            units=image.units,
             device=device,
             progress=work.progress,
             cancel=work.cancel,
+            **image.placed,
         )
     write_measurement(output, measurement)
     notes_of(image)

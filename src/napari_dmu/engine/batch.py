@@ -165,12 +165,9 @@ def take(
         read_noise=settings.read_noise,
         background=settings.background,
         seed=settings.seed,
-        axes=specimen.axes,
-        scale=specimen.scale,
-        translate=specimen.translate,
-        units=specimen.units,
         device=device,
         cancel=cancel,
+        **specimen.placed,
     )
     image = verbs.reconstruct(measurement, instrument=instrument, method=settings.method, device=device, cancel=cancel)
     cells = _cells(settings, measurement, instrument, device, cancel)

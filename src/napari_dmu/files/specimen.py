@@ -61,6 +61,11 @@ class Specimen:
     labels: bool = False
     notes: tuple[str, ...] = ()
 
+    @property
+    def placed(self) -> dict[str, Any]:
+        """Where it lies, as ``simulate`` and `write_image` want to be told."""
+        return {"axes": self.axes, "scale": self.scale, "translate": self.translate, "units": self.units}
+
 
 def _stem(path: Path) -> str:
     name = path.name
@@ -205,12 +210,4 @@ def write_image(
 
 def write_like(path: str | os.PathLike[str], array: Any, specimen: Specimen, *, labels: bool = False) -> None:
     """Write an image (..., Y, X) with axes, scale and units of the specimen that it belongs to; see `write_image`."""
-    write_image(
-        path,
-        array,
-        axes=specimen.axes,
-        scale=specimen.scale,
-        units=specimen.units,
-        translate=specimen.translate,
-        labels=labels,
-    )
+    write_image(path, array, labels=labels, **specimen.placed)
