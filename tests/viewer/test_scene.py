@@ -76,6 +76,7 @@ def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:
     viewer.add_image(np.zeros((64, 80, 3), np.uint8), name="colours")
     viewer.add_labels(labels, name="drawn")
     assert [title for _, title in scene.truths()] == ["drawn", "one (image)", "one [1] (image)"]
+    assert [title for _, title in scene.truths(specimen)] == ["drawn", "one [1] (image)"]
     run(viewer, scene, specimen, truth)
     work = scene.comparison(CHOICES, specimen=specimen, truth=truth, **WHERE)
     done = run_steps(("compare",), work, lambda *_: None, CancelToken())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_dmu.errors import FileError, SpecimenError
+from napari_dmu.errors import FileError
 
 if TYPE_CHECKING:
     from napari_dmu.files.specimen import Specimen
@@ -13,15 +13,9 @@ if TYPE_CHECKING:
 
 def read_image(path: Path, *, luminance: bool) -> Specimen:
     """An image file; where colour is refused, the sentence names the option instead of the argument."""
-    from napari_dmu.files.specimen import read_specimen
+    from napari_dmu.files import specimen
 
-    try:
-        image = read_specimen(path, luminance=luminance)
-    except SpecimenError as error:
-        raise SpecimenError(str(error).replace("luminance=True", "--luminance")) from error
-    if "pattern" in image.axes:
-        raise SpecimenError(f"'{path.name}' is a measurement: give the image itself, or its reconstruction.")
-    return image
+    return specimen.read_image(path, luminance=luminance, option="--luminance")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -17,14 +17,13 @@ import numpy as np
 from napari_dmu._version import __version__
 from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings
 from napari_dmu.engine.progress import CancelToken, check, report
-from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError, SpecimenError
+from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError
 from napari_dmu.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from napari_dmu.engine.cells import Cells
     from napari_dmu.engine.comparison import Comparison
     from napari_dmu.engine.progress import Progress
-    from napari_dmu.files.specimen import Specimen
     from napari_dmu.microscope.measurement import Measurement
     from napari_dmu.zoo.pattern_set import PatternSet
 
@@ -152,11 +151,11 @@ def take(
     from napari_dmu.engine import verbs
     from napari_dmu.engine.cells import cell_table
     from napari_dmu.files.measurement import write_measurement
-    from napari_dmu.files.specimen import read_specimen, write_like
+    from napari_dmu.files.specimen import read_image, read_specimen, write_like
     from napari_dmu.files.table import write_table
 
     start = time.perf_counter()
-    specimen = _specimen(job.image, luminance=settings.luminance)
+    specimen = read_image(job.image, luminance=settings.luminance, option="luminance: true")
     truth = None if job.truth is None else read_specimen(job.truth).data
     measurement = verbs.simulate(
         specimen.data,
@@ -189,18 +188,6 @@ def take(
     with atomic_path(job.result(RECORD)) as path:
         path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return figures
-
-
-def _specimen(path: Path, *, luminance: bool) -> Specimen:
-    from napari_dmu.files.specimen import read_specimen
-
-    try:
-        specimen = read_specimen(path, luminance=luminance)
-    except SpecimenError as error:
-        raise SpecimenError(str(error).replace("luminance=True", "luminance: true")) from error
-    if "pattern" in specimen.axes:
-        raise SpecimenError(f"'{path.name}' is a measurement: name images alone under images.")
-    return specimen
 
 
 def _cells(

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from napari_dmu.errors import FileError
+from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL
 from napari_dmu.files.ome import write_stack
 from napari_dmu.files.pages import PlaneReader, reading
@@ -163,6 +163,22 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
         The file is in colour, or holds what is no image.
     """
     return read_with_note(path, luminance=luminance)[0]
+
+
+def read_image(path: Path, *, luminance: bool, option: str) -> Specimen:
+    """As `read_specimen`, for a door whose users know ``luminance=True`` as ``option``; a measurement is refused.
+
+    Raises
+    ------
+    FileError, SpecimenError
+    """
+    try:
+        image = read_specimen(path, luminance=luminance)
+    except SpecimenError as error:
+        raise SpecimenError(str(error).replace("luminance=True", option)) from error
+    if "pattern" in image.axes:
+        raise SpecimenError(f"'{path.name}' is a measurement: give the image itself, or its reconstruction.")
+    return image
 
 
 def write_image(

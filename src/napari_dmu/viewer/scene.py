@@ -75,10 +75,10 @@ class Scene:
         """Measurement layers, newest first."""
         return [(key_of(x), _measurement_title(x)) for x in self._of_kind("measurement")]
 
-    def truths(self) -> Entries:
-        """Layers that may hold the true cells: labels, then images of whole numbers, as which masks in files open; all
-        but those that we made."""
-        others = [x for x in self._viewer.layers if record_of(x) is None]
+    def truths(self, specimen: str = "") -> Entries:
+        """Layers that may hold the true cells of a specimen: labels, then images of whole numbers, as which masks in
+        files open; all but the specimen itself and those that we made."""
+        others = [x for x in self._viewer.layers if record_of(x) is None and key_of(x) != specimen]
         masks = (x for x in others if isinstance(x, Image) and holds_whole_numbers(x))
         return [
             *self._entries(x for x in others if isinstance(x, Labels)),

@@ -72,7 +72,6 @@ class CompressiveMicroscope(PanelView):
         scene = self._scene
         self.specimen.offer(scene.specimens(), prefer=scene.active_key())
         self.measurement.offer(scene.measurements())
-        self.truth.offer([("none", "none"), *scene.truths()])
         if not self._viewer.layers and self._links.job is None:
             self.cells.clear()
             self.trust.hide()
@@ -85,6 +84,7 @@ class CompressiveMicroscope(PanelView):
             self._refresh()
 
     def _on_specimen(self) -> None:
+        self.truth.offer([("none", "none"), *self._scene.truths(self.specimen.key())])
         layer = self._scene.layer(self.specimen.key())
         truth = self._scene.layer(self.truth.key())
         if None not in (layer, truth) and specimen_shape(truth) != specimen_shape(layer):
