@@ -29,6 +29,7 @@ from torch.nn import functional
 from napari_dmu.microscope.acquisition import Acquisition, Psf
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.optics import psf_kernel
+from napari_dmu.microscope.precision import full_precision
 
 ACQUISITION = Acquisition(bin=16, exposures=4, period=16, emission=Psf(sigma=1.0), excitation=Psf(sigma=1.0))
 CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -49,10 +50,11 @@ def direct(microscope: Microscope, specimen: Tensor) -> Tensor:
     extended = functional.pad(specimen[None, None], (radius,) * 4, mode="reflect")
     place = (torch.arange(extended.shape[-1], device=specimen.device) - radius) % period
     frames = []
-    for pattern in microscope.illumination:
-        emission = extended * pattern[place][:, place]
-        image = functional.conv2d(emission, kernel.flip(0, 1)[None, None])
-        frames.append(functional.avg_pool2d(image, d)[0, 0] * d**2)
+    with full_precision(specimen.device):
+        for pattern in microscope.illumination:
+            emission = extended * pattern[place][:, place]
+            image = functional.conv2d(emission, kernel.flip(0, 1)[None, None])
+            frames.append(functional.avg_pool2d(image, d)[0, 0] * d**2)
     return torch.stack(frames)
 
 

@@ -13,6 +13,7 @@ from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.illumination import displaced, excited, is_aligned, registration_tensor
 from napari_dmu.microscope.optics import convolve, psf_kernel, reflect_index
+from napari_dmu.microscope.precision import full_precision
 
 # Multiplications per specimen pixel and exposure above which the emission blur is cheaper by FFT; measured on
 # a CPU with fields of 512², d = 2 … 32.
@@ -61,7 +62,8 @@ class Microscope:
         self._radius = self._emission.shape[0] // 2
         box = torch.ones(1, 1, acquisition.bin, acquisition.bin, dtype=patterns.dtype, device=patterns.device)
         # conv2d correlates; with a full overlap on both sides this is h_em * box, of side d + K - 1.
-        self._kernel = functional.conv2d(box, self._emission[None, None], padding=2 * self._radius)[0, 0]
+        with full_precision(box.device):
+            self._kernel = functional.conv2d(box, self._emission[None, None], padding=2 * self._radius)[0, 0]
         # Made once: on a GPU the launches of these few small steps would take longer than the measurement itself.
         self._windows = self._seen() if self._is_fused else None
 
@@ -81,7 +83,8 @@ class Microscope:
         field = (specimen.shape[-2], specimen.shape[-1])
         lead = specimen.shape[:-2]
         extended = self._extend(specimen.reshape(-1, *field).to(self.patterns.dtype))
-        signal = self._fused(extended) if self._is_fused else self._exposed(extended, field, by_fft=self._by_fft)
+        with full_precision(extended.device):
+            signal = self._fused(extended) if self._is_fused else self._exposed(extended, field, by_fft=self._by_fft)
         rows, columns = self.acquisition.bins(field)
         return signal[..., :rows, :columns].reshape(*lead, self.acquisition.exposures, rows, columns)
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Psf
+from napari_dmu.microscope.precision import full_precision
 from napari_dmu.microscope.pupil import born_wolf_energy, born_wolf_kernel
 
 ConvolveMethod = Literal["auto", "direct", "fft"]
@@ -253,7 +254,8 @@ def convolve(image: Tensor, kernel: Tensor, *, method: ConvolveMethod = "auto") 
     if method == "direct":
         # conv2d correlates, so the kernel is turned round.
         turned = kernel.flip(0, 1)[None, None].to(image)
-        direct: Tensor = functional.conv2d(image[:, None], turned, padding=(down, across))[:, 0]
+        with full_precision(image.device):
+            direct: Tensor = functional.conv2d(image[:, None], turned, padding=(down, across))[:, 0]
         return direct
     if height > shape[0] or width > shape[1]:
         shape = (_fast_size(max(rows + down, height)), _fast_size(max(columns + across, width)))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.detector import counts_to_signal
+from napari_dmu.microscope.precision import full_precision
 from napari_dmu.reconstruction.error_bar import ErrorHead
 from napari_dmu.reconstruction.refinement import Decoder, noise_level
 
@@ -87,6 +88,7 @@ def decode(
     weights = decoder.lifting.linear.weight
     signal = counts_to_signal(counts.to(device=weights.device, dtype=weights.dtype), acquisition)
     levels = weights.new_full((signal.shape[0], 1, 1, 1), noise_of(acquisition))
-    image, lifted, features = decoder(signal, levels)
-    scale = None if error_head is None else factor * error_head(image, features, levels)
+    with full_precision(weights.device):  # so that every device gives the same image
+        image, lifted, features = decoder(signal, levels)
+        scale = None if error_head is None else factor * error_head(image, features, levels)
     return Decoded(image, lifted, features, scale)

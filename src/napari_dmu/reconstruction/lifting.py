@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_dmu.microscope.precision import full_precision
+
 
 def to_cells(signal: Tensor, cell: int) -> Tensor:
     """Gather the samples of each period cell: (N, T, y, x) → (N, T·m², ⌈y/m⌉, ⌈x/m⌉), m = ``cell`` bins a side.
@@ -60,7 +62,7 @@ class Lifting(nn.Module):
         """(N, T, y, x) → (N, channels, y·d/stride, x·d/stride), whole period cells."""
         # Always in full precision: large weights of opposite sign make up the map, and half precision's rounding
         # would be far above the noise.
-        with torch.autocast(signal.device.type, enabled=False):
+        with torch.autocast(signal.device.type, enabled=False), full_precision(signal.device):
             lifted: Tensor = self.linear(neighbourhoods(to_cells(signal, self.cell)))
         return functional.pixel_shuffle(lifted, self.side)
 

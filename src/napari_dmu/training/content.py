@@ -15,6 +15,7 @@ from napari_dmu.reconstruction.linear_design import designed_patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.training.data import CropSampler
 from napari_dmu.training.optimiser import DecoderOptimiser
+from napari_dmu.training.recorded import RecordedDecoder
 from napari_dmu.training.session import CHECKPOINT_SECONDS, Session, frozen
 from napari_dmu.training.stages import Average, BinaryPatterns, Draw, SpikeGuard, content_step, fit_lifting, one_cycle
 from napari_dmu.training.validation import score
@@ -49,7 +50,7 @@ def content_stage(session: Session) -> tuple[Patterns, Decoder, str]:
     sampler = CropSampler(session.training, weights, device=session.device)
     draw = Draw(a, recipe.noise, session.generator)
     learns = recipe.family == "learned" and stage.pattern_rate > 0
-    network = DecoderOptimiser(decoder)
+    network, passes = DecoderOptimiser(decoder), RecordedDecoder(decoder)
     mirrors = torch.optim.Adam(patterns.parameters(), lr=max(stage.pattern_rate, 1e-9), betas=(0.9, 0.99))
     average = Average(decoder, stage.ema)
     best = Average(decoder, 0.0)
@@ -79,7 +80,7 @@ def content_stage(session: Session) -> tuple[Patterns, Decoder, str]:
         network.set_rate(stage.learning_rate * one_cycle(step, stage.steps))
         pace = one_cycle(step, max(1, round(stage.patterns_until * stage.steps)))
         mirrors.param_groups[0]["lr"] = stage.pattern_rate * pace
-        loss = content_step(patterns, decoder, sampler, draw, stage)
+        loss = content_step(patterns, passes, sampler, draw, stage)
         network.zero_grad()
         mirrors.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

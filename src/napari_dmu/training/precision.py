@@ -14,7 +14,8 @@ def autocast(device: torch.device) -> torch.autocast:
     step takes half or three quarters of the time. Other CPUs emulate bfloat16 and are a hundred times slower with it.
     """
     able = multiplies_bfloat16(device)
-    return torch.autocast(device.type if able else "cpu", torch.bfloat16, enabled=able)
+    # Every weight is used once, so a cache of rounded ones would hold them for nothing; and it cannot be recorded.
+    return torch.autocast(device.type if able else "cpu", torch.bfloat16, enabled=able, cache_enabled=False)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

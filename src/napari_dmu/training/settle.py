@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_dmu.microscope.patterns import Patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.training.data import CropSampler
+from napari_dmu.training.recorded import RecordedDecoder
 from napari_dmu.training.session import Session, frozen
 from napari_dmu.training.single import train_network
 from napari_dmu.training.stages import BinaryPatterns, Draw, content_step
@@ -26,6 +27,7 @@ def settle_stage(session: Session, patterns: Patterns, decoder: Decoder, number:
     recipe, stage = session.recipe, session.recipe.settle[number]
     fixed = BinaryPatterns(patterns).to(session.device).requires_grad_(False)
     network = copy.deepcopy(decoder).train().requires_grad_(True)
+    passes = RecordedDecoder(network)
     sampler = CropSampler(session.training, [s.weight for s in recipe.training], device=session.device)
     spread = recipe.noise if stage.share is None else recipe.noise.model_copy(update={"share": stage.share})
     draw = Draw(recipe.acquisition, spread, session.generator)
@@ -34,7 +36,7 @@ def settle_stage(session: Session, patterns: Patterns, decoder: Decoder, number:
 
     def loss_at(step: int) -> Tensor:
         like = with_scenes if stage.scenes_from <= step / stage.steps < stage.scenes_until else without
-        return content_step(fixed, network, sampler, draw, like)
+        return content_step(fixed, passes, sampler, draw, like)
 
     average = train_network(
         session, network, loss_at, name=f"settle{number}", what="the decoder settles",

@@ -23,6 +23,7 @@ from napari_dmu.training.data import CropSampler, jitter
 from napari_dmu.training.losses import content_loss
 from napari_dmu.training.precision import autocast
 from napari_dmu.training.recipe import ContentStage, HeadStage, NoiseSpread
+from napari_dmu.training.recorded import RecordedDecoder
 
 
 class BinaryPatterns(nn.Module):
@@ -157,16 +158,14 @@ def fit_lifting(decoder: Decoder, patterns: Tensor, sampler: CropSampler, draw: 
 
 
 def content_step(
-    patterns: BinaryPatterns, decoder: Decoder, sampler: CropSampler, draw: Draw, stage: ContentStage
+    patterns: BinaryPatterns, decoder: RecordedDecoder, sampler: CropSampler, draw: Draw, stage: ContentStage
 ) -> Tensor:
     """One draw of stage 1: the loss, with gradients to patterns and decoder."""
     specimen = jitter(image_crops(sampler, stage.batch, stage.crop, stage.zoom, draw.generator), draw.generator)
     specimen = with_scenes(specimen, stage.scenes, draw.generator)
     specimen = ended_anywhere(specimen, whole_step(draw.acquisition.period, decoder.shape), draw.generator)
     signal, level = draw.signal(specimen, draw.microscope(patterns()))
-    with autocast(specimen.device):
-        image, lifted, _features = decoder(signal, level)
-    image, lifted = within(image, specimen), within(lifted, specimen)
+    image, lifted = (within(made, specimen) for made in decoder(signal, level))
     return content_loss(image, lifted, specimen, ssim=stage.ssim, lifting=stage.lifting, rms=stage.rms)
 
 

@@ -1,0 +1,43 @@
+"""What a GPU may round, and that nobody else's settings are changed by it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from napari_dmu.microscope.precision import full_precision
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_convolutions_are_not_rounded_inside_and_settings_are_as_before_outside(allowed: bool) -> None:
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=True, allow_tf32=allowed):
+        with full_precision(torch.device("cuda")):
+            assert not torch.backends.cudnn.allow_tf32
+            assert torch.backends.cudnn.benchmark
+            assert torch.backends.cudnn.deterministic
+            assert torch.backends.cudnn.enabled
+        assert torch.backends.cudnn.allow_tf32 is allowed
+
+
+def test_settings_come_back_after_an_error() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with pytest.raises(ValueError, match="on purpose"), full_precision(torch.device("cuda")):
+        raise ValueError("on purpose")
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_a_cpu_has_nothing_to_set() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with full_precision(torch.device("cpu")):
+        assert torch.backends.cudnn.allow_tf32 == before
+
+
+@pytest.mark.gpu
+def test_a_convolution_on_the_device_is_as_exact_as_on_the_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 32, 64, 64, generator=generator)
+    kernel = torch.rand(32, 32, 3, 3, generator=generator)
+    expected = torch.nn.functional.conv2d(image.double(), kernel.double())
+    with full_precision(torch.device("cuda")):
+        found = torch.nn.functional.conv2d(image.cuda(), kernel.cuda()).cpu().double()
+    assert (found - expected).norm() < 1e-6 * expected.norm()
