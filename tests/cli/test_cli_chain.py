@@ -137,6 +137,16 @@ def test_compare_prints_a_table_and_json_without_infinity(command: Command, samp
     assert scores(command, sample, sample)["f1"] is None
 
 
+def test_compare_counts_the_pieces_of_a_mask_and_says_so(command: Command, sample: Path, tmp_path: Path) -> None:
+    labels, mask = sample.with_name("nuclei_2d_labels.tif"), tmp_path / "mask.tif"
+    tifffile.imwrite(mask, np.where(tifffile.imread(labels) > 0, 255, 0).astype(np.uint8))
+    run = command("compare", sample, sample, "--labels", labels, "--truth-labels", mask, "--json")
+    assert run.status == 0
+    assert "Note: The true labels have one number for all cells" in run.err
+    found = json.loads(run.out)
+    assert found["truth_count"] > 0.8 * found["count"]  # those that touch count as one
+
+
 def test_an_older_output_is_replaced(command: Command, measurement: Path, tmp_path: Path) -> None:
     path = tmp_path / "r.tif"
     path.write_bytes(b"older")

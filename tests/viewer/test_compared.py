@@ -54,6 +54,11 @@ def _film() -> Image:
     )  # fmt: skip
 
 
+def test_the_pieces_of_a_mask_are_drawn_as_the_cells_they_count_as() -> None:
+    labels, _ = _planes()
+    assert compare_cells(labels, labels > 0).numbers == {"matched": 3, "missed": 0, "invented": 0}
+
+
 def test_cells_are_drawn_as_they_are_scored() -> None:
     labels, truth = _planes()
     cells = compare_cells(labels, truth)

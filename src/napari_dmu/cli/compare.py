@@ -45,7 +45,7 @@ def compare(
     And cells with the true cells, where both are given. Figures are means over planes.
     """
     from napari_dmu.cli.reading import read_image
-    from napari_dmu.cli.running import Work, counted, print_table, say
+    from napari_dmu.cli.running import Work, counted, note, print_table, say
     from napari_dmu.errors import SettingsError
 
     if (labels is None) != (truth_labels is None):
@@ -54,11 +54,14 @@ def compare(
     cells = [None if path is None else read_image(path, luminance=False).data for path in (labels, truth_labels)]
 
     from napari_dmu.engine import verbs
+    from napari_dmu.engine.masks import pieces_sentence
 
     with Work() as work:
         found = verbs.compare(
             *images, labels=cells[0], truth_labels=cells[1], progress=work.progress, cancel=work.cancel
         )
+    if found.masks:
+        note(pieces_sentence(found.masks))
     if as_json:
         say(json.dumps(flat(found), indent=2))
         return
@@ -68,11 +71,11 @@ def compare(
 
 def flat(found: Comparison) -> dict[str, Any]:
     """The figures by name; None where there is none or it is not finite (JSON knows no infinity)."""
-    values = found.model_dump(exclude={"planes"})
+    values = found.model_dump(exclude={"planes", "masks"})
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def figures(found: Comparison) -> list[tuple[str, str]]:
     """Rows of name and value; what was not compared is left out."""
-    values = found.model_dump(exclude={"planes"})
+    values = found.model_dump(exclude={"planes", "masks"})
     return [(title, format(values[key], form)) for key, title, form in ROWS if values.get(key) is not None]

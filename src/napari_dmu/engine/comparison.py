@@ -7,6 +7,7 @@ import math
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from napari_dmu.engine.masks import counted
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, plane_count, stack_range
 from napari_dmu.errors import SettingsError, SpecimenError
@@ -28,6 +29,8 @@ class Comparison(BaseModel):
         See ``evaluation.segmentation_quality``.
     count, truth_count, count_error
         Cells over all planes, and how many too many (below 0: too few).
+    masks
+        Which of "labels" and "true labels" had one number for all cells, so that separate pieces were counted.
     planes
         The image figures of each plane.
     """
@@ -48,6 +51,7 @@ class Comparison(BaseModel):
     count: int | None = None
     truth_count: int | None = None
     count_error: int | None = None
+    masks: tuple[str, ...] = ()
     planes: tuple[ImageQuality, ...] = ()
 
 
@@ -71,6 +75,11 @@ def compare_planes(
                 f"The shapes differ: {tuple(other.shape)} of the {name} and {tuple(true.shape)} of the true image: "
                 "compare images of the same field and stack."
             )
+    masks: list[str] = []
+    if cells is not None:
+        pair = [counted(stack, cancel) for stack in cells]
+        cells = (pair[0].labels, pair[1].labels)
+        masks = [name for name, made in zip(("labels", "true labels"), pair, strict=True) if made.pieces]
     limits = stack_range(true, cancel)
     planes: list[ImageQuality] = []
     matches: list[SegmentationQuality] = []
@@ -81,7 +90,7 @@ def compare_planes(
         if cells is not None:
             matches.append(segmentation_quality(plane(cells[0], index), plane(cells[1], index)))
         report(progress, index + 1, total, "Comparing")
-    return _means(planes, pool(matches) if matches else None)
+    return _means(planes, pool(matches) if matches else None).model_copy(update={"masks": tuple(masks)})
 
 
 def _means(planes: list[ImageQuality], cells: SegmentationQuality | None) -> Comparison:

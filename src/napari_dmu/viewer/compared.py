@@ -12,6 +12,7 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_dmu.engine.masks import counted
 from napari_dmu.engine.progress import CancelToken, check
 from napari_dmu.engine.stacks import as_stack, plane, plane_count
 from napari_dmu.evaluation.segmentation_quality import matched_pairs
@@ -71,7 +72,7 @@ def compare_cells(labels: Any, truth: Any, cancel: CancelToken | None = None) ->
     SpecimenError
         Where they are no labels, or differ in shape.
     """
-    found, true = as_stack(labels), as_stack(truth)
+    found, true = (as_stack(counted(stack, cancel).labels) for stack in (labels, truth))
     kept, hatched = np.zeros(found.shape, np.int32), np.zeros(found.shape, np.int32)
     matched, missed, invented = Columns(), Columns(), Columns()
     for number in range(plane_count(found)):

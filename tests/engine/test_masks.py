@@ -1,0 +1,80 @@
+"""Masks with one number for all cells, as many programs write them, against labels with a number a cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from support import assert_sentence, discs
+
+import napari_dmu as dmu
+from napari_dmu.engine.masks import counted, pieces_sentence
+from napari_dmu.engine.progress import CancelToken
+from napari_dmu.errors import Cancelled
+
+IMAGE, LABELS = discs((80, 90), seed=1, count=7)
+
+
+@pytest.mark.parametrize("value", [1, 255, True, 65535.0])
+def test_the_pieces_of_a_mask_are_the_cells(value: Any) -> None:
+    mask = np.where(LABELS > 0, value, type(value)(0))
+    found = counted(mask)
+    assert found.pieces
+    assert len(np.unique(found.labels)) == 8
+    scores = dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=mask)
+    assert scores.truth_count == 7
+    assert scores.f1 == 1.0
+    assert scores.masks == ("true labels",)
+
+
+def test_labels_stay_as_they_are() -> None:
+    found = counted(LABELS)
+    assert not found.pieces
+    assert found.labels is LABELS
+    assert dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=LABELS).masks == ()
+
+
+def test_pieces_of_one_of_several_cells_stay_together() -> None:
+    labels = np.zeros((20, 20), np.uint8)
+    labels[2:5, 2:5] = labels[2:5, 10:14] = 3
+    labels[12:16, 2:9] = 4
+    assert counted(labels).labels is labels
+
+
+def test_one_cell_in_one_piece_is_no_mask() -> None:
+    labels = np.zeros((20, 20), np.uint8)
+    labels[2:5, 2:5] = 200
+    found = counted(labels)
+    assert not found.pieces
+    assert found.labels is labels
+
+
+def test_a_stack_is_looked_at_as_a_whole() -> None:
+    one, other = (LABELS > 0).astype(np.uint8), (LABELS[::-1] > 0).astype(np.uint8)
+    same = counted(da.from_array(np.stack([one, np.zeros_like(one), other]), chunks=(1, 80, 90)))
+    assert same.pieces
+    assert [len(np.unique(plane)) for plane in np.asarray(same.labels)] == [8, 1, 8]
+    different = np.stack([one, 2 * other])
+    assert counted(different).labels is different
+
+
+@pytest.mark.parametrize(
+    "labels", [np.zeros((9, 9), int), np.full((9, 9), np.nan), -1 * (LABELS > 0), np.where(LABELS > 0, 0.5, -0.5)]
+)
+def test_what_is_no_mask_is_left_to_the_comparison(labels: np.ndarray) -> None:
+    assert counted(labels).labels is labels
+
+
+def test_it_can_be_cancelled() -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        counted(LABELS > 0, token)
+
+
+def test_the_sentence_names_what_was_a_mask() -> None:
+    assert pieces_sentence(()) == ""
+    assert "The labels and the true labels have one number" in pieces_sentence(("labels", "true labels"))
+    assert_sentence(ValueError(pieces_sentence(("true labels",))))
