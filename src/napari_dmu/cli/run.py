@@ -58,7 +58,7 @@ def run(
     say(f"Wrote {folder / TABLE} and the results beside it.")
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:
-        note(f"{outcome.job.image.name}: {outcome.error}")
+        note(f"{outcome.job.shown}: {outcome.error}")
     if failed:
         raise FileError(f"{len(failed)} of {len(outcomes)} images failed: see the notes above.")
 

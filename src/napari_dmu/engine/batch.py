@@ -151,12 +151,14 @@ def take(
     from napari_dmu.engine import verbs
     from napari_dmu.engine.cells import cell_table
     from napari_dmu.files.measurement import write_measurement
-    from napari_dmu.files.specimen import read_image, read_specimen, write_like
+    from napari_dmu.files.specimen import one_channel, read_image, write_like
     from napari_dmu.files.table import write_table
 
     start = time.perf_counter()
     specimen = read_image(job.image, luminance=settings.luminance, option="luminance: true")
-    truth = None if job.truth is None else read_specimen(job.truth).data
+    if settings.channel is not None:
+        specimen = one_channel(specimen, settings.channel)
+    truth = None if job.truth is None else _true_cells(job.truth, settings)
     measurement = verbs.simulate(
         specimen.data,
         instrument,
@@ -188,6 +190,15 @@ def take(
     with atomic_path(job.result(RECORD)) as path:
         path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return figures
+
+
+def _true_cells(path: Path, settings: RunSettings) -> Any:
+    """The mask of an image; of one channel, where the image's has been taken, that has no place in its axes."""
+    from napari_dmu.files.specimen import one_channel, read_specimen
+
+    mask = read_specimen(path)
+    alone = "c" in mask.axes and mask.data.shape[mask.axes.index("c")] == 1
+    return one_channel(mask, 0).data if alone and settings.channel is not None else mask.data
 
 
 def _cells(
@@ -251,7 +262,7 @@ def _write_scores(path: Path, outcomes: Sequence[BatchOutcome]) -> None:
     """One row an image; blank where there is no figure."""
     from napari_dmu.files.table import write_table
 
-    columns: dict[str, Any] = {"image": np.array([o.job.image.name for o in outcomes])}
+    columns: dict[str, Any] = {"image": np.array([o.job.shown for o in outcomes])}
     columns["state"] = np.array([o.state for o in outcomes])
     for name in FIGURES:
         values = [o.figures.get(name) for o in outcomes]

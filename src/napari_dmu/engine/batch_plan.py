@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.files.zarr_measurement import is_zarr
 
 # What is taken from a folder; any other image is taken where it is named itself.
 ENDINGS = (".tif", ".tiff", ".zarr")
@@ -40,6 +41,7 @@ class RunSettings(BaseModel):
     method: Literal["learned", "lmmse", "ridge", "tv"] = Field(default="learned", description="what reconstructs")
     segmenter: str | None = Field(default="pattern set", description="what finds the cells; null for none")
     luminance: bool = Field(default=False, description="take the luminance of colour images")
+    channel: int | None = Field(default=None, ge=0, description="number of the one channel to take, from 0")
     keep: tuple[Result, ...] = Field(
         default=("measurement", "reconstruction", "labels", "table"), description="results that are written"
     )
@@ -47,12 +49,16 @@ class RunSettings(BaseModel):
 
 @dataclass(frozen=True)
 class BatchJob:
-    """One image of a run: its results' common name, the image, its mask, and the folder of the results."""
+    """One image of a run: its results' common name, the image, its mask, and the folder of the results.
+
+    ``shown`` is what the image is called in tables: its file's name, or the place of a field in its plate.
+    """
 
     name: str
     image: Path
     truth: Path | None
     folder: Path
+    shown: str
 
     def result(self, ending: str) -> Path:
         """Path of one of its results."""
@@ -92,13 +98,34 @@ def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
     files = sorted({path for entry in settings.images for path in _images_of(base, entry, output)})
     if not files:
         raise FileError(f"There are no images in {', '.join(settings.images)}: name a folder with TIFF or OME-Zarr.")
-    name, count = Counter(_bare(f.name) for f in files).most_common(1)[0]
+    images = [image for file in files for image in _images_in(file)]
+    name, count = Counter(image.name for image in images).most_common(1)[0]
     if count > 1:
         raise SettingsError(f"Two images are called '{name}': their results would overwrite each other, rename one.")
     masks = {} if truths is None else {_bare(p.name): p for p in sorted(truths.iterdir())}
     if truths is not None:
-        masks |= {_bare(f.name): truths / f.name for f in files if (truths / f.name).exists()}
-    return [BatchJob(_bare(f.name), f, masks.get(_bare(f.name)), output) for f in files]
+        masks |= {i.name: truths / i.shown for i in images if (truths / i.shown).exists()}
+    return [BatchJob(i.name, i.path, masks.get(i.name), output, i.shown) for i in images]
+
+
+class _Image(NamedTuple):
+    name: str
+    path: Path
+    shown: str
+
+
+def _images_in(file: Path) -> list[_Image]:
+    """The file itself, or the fields of a plate."""
+    from napari_dmu.files.plate import plate_fields
+
+    own = _bare(file.name)
+    fields = plate_fields(file) if is_zarr(file) else None
+    if fields is None:
+        return [_Image(own, file, file.name)]
+    return [
+        _Image(f"{own}_{name}", path, f"{file.name}/{path.relative_to(file).as_posix()}")
+        for name, path in fields.items()
+    ]
 
 
 def _images_of(base: Path, entry: str, output: Path) -> Iterable[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -179,6 +179,34 @@ def read_image(path: Path, *, luminance: bool, option: str) -> Specimen:
     if "pattern" in image.axes:
         raise SpecimenError(f"'{path.name}' is a measurement: give the image itself, or its reconstruction.")
     return image
+
+
+def one_channel(specimen: Specimen, number: int) -> Specimen:
+    """One channel, counted from 0, of a specimen that has any; one without is left as it is.
+
+    Raises
+    ------
+    SpecimenError
+        It has fewer channels.
+    """
+    if "c" not in specimen.axes:
+        return specimen
+    place = specimen.axes.index("c")
+    count = int(specimen.data.shape[place])
+    if number >= count:
+        raise SpecimenError(f"'{specimen.name}' has {count} channels, from 0 to {count - 1}: there is no {number}.")
+
+    def left(entries: Sequence[Any]) -> tuple[Any, ...]:
+        return (*entries[:place], *entries[place + 1 :])
+
+    return replace(
+        specimen,
+        data=specimen.data[(slice(None),) * place + (number,)],
+        axes=left(specimen.axes),
+        scale=left(specimen.scale),
+        translate=left(specimen.translate),
+        units=left(specimen.units),
+    )
 
 
 def write_image(
