@@ -26,14 +26,14 @@ def test_the_pieces_of_a_mask_are_the_cells(value: Any) -> None:
     scores = dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=mask)
     assert scores.truth_count == 7
     assert scores.f1 == 1.0
-    assert scores.masks == ("true labels",)
+    assert scores.notes == (pieces_sentence(["true labels"]),)
 
 
 def test_labels_stay_as_they_are() -> None:
     found = counted(LABELS)
     assert not found.pieces
     assert found.labels is LABELS
-    assert dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=LABELS).masks == ()
+    assert dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=LABELS).notes == ()
 
 
 def test_pieces_of_one_of_several_cells_stay_together() -> None:
@@ -75,6 +75,15 @@ def test_it_can_be_cancelled() -> None:
 
 
 def test_the_sentence_names_what_was_a_mask() -> None:
-    assert pieces_sentence(()) == ""
-    assert "The labels and the true labels have one number" in pieces_sentence(("labels", "true labels"))
-    assert_sentence(ValueError(pieces_sentence(("true labels",))))
+    assert "The labels and the true labels have one number" in pieces_sentence(["labels", "true labels"])
+    assert_sentence(ValueError(pieces_sentence(["true labels"])))
+
+
+@pytest.mark.parametrize("value", [0, 700])
+def test_a_true_image_without_contrast_is_told(value: int) -> None:
+    flat = np.full((2, 30, 40), value, np.uint16)
+    scores = dmu.compare(flat + 0.25, flat)
+    assert len(scores.notes) == 1
+    assert_sentence(ValueError(scores.notes[0]))
+    flat[1, 3, 4] += 1
+    assert dmu.compare(flat + 0.25, flat).notes == ()

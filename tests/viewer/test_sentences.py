@@ -15,7 +15,7 @@ from napari_dmu.viewer.steps import Choices, Work
 from napari_dmu.viewer.summary import acquisition_summary, column_titles
 from napari_dmu.zoo.registry import available_sets
 
-MASK = Comparison(psnr=30.0, ssim=1.0, nrmse=0.1, mse=0.001, plane_count=1, masks=("true labels",))
+MASK = Comparison(psnr=30.0, ssim=1.0, nrmse=0.1, mse=0.001, plane_count=1, notes=("Cells that touch count as one.",))
 EVERYTHING: dict[str, Any] = {
     "busy": False, "specimen": True, "pattern_set": True, "measurement": True, "image": True, "no_segmenter": "",
 }  # fmt: skip
@@ -54,7 +54,7 @@ def test_nothing_can_be_pressed_while_work_is_done() -> None:
         ({"truth_labels": np.ones((4, 4), int)}, False, "press Segment, then Compare."),
         ({"compared": {"matched": 3}}, True, "which cells were missed or invented."),
         ({"compared": {"matched": 3}}, False, "2.5 s."),
-        ({"compared": {"matched": 3}, "comparison": MASK}, True, "cells that touch as one."),
+        ({"compared": {"matched": 3}, "comparison": MASK}, True, "Cells that touch count as one."),
     ],
 )
 def test_what_was_done_and_what_to_try_next(changed: dict[str, Any], side_by_side: bool, last: str) -> None:

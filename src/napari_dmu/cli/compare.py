@@ -54,14 +54,13 @@ def compare(
     cells = [None if path is None else read_image(path, luminance=False).data for path in (labels, truth_labels)]
 
     from napari_dmu.engine import verbs
-    from napari_dmu.engine.masks import pieces_sentence
 
     with Work() as work:
         found = verbs.compare(
             *images, labels=cells[0], truth_labels=cells[1], progress=work.progress, cancel=work.cancel
         )
-    if found.masks:
-        note(pieces_sentence(found.masks))
+    for line in found.notes:
+        note(line)
     if as_json:
         say(json.dumps(flat(found), indent=2))
         return
@@ -71,11 +70,11 @@ def compare(
 
 def flat(found: Comparison) -> dict[str, Any]:
     """The figures by name; None where there is none or it is not finite (JSON knows no infinity)."""
-    values = found.model_dump(exclude={"planes", "masks"})
+    values = found.model_dump(exclude={"planes", "notes"})
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def figures(found: Comparison) -> list[tuple[str, str]]:
     """Rows of name and value; what was not compared is left out."""
-    values = found.model_dump(exclude={"planes", "masks"})
+    values = found.model_dump(exclude={"planes", "notes"})
     return [(title, format(values[key], form)) for key, title, form in ROWS if values.get(key) is not None]

@@ -7,13 +7,15 @@ import math
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from napari_dmu.engine.masks import counted
+from napari_dmu.engine.masks import counted, pieces_sentence
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane, plane_count, stack_range
 from napari_dmu.errors import SettingsError, SpecimenError
 from napari_dmu.evaluation.image_quality import ImageQuality, image_quality
 from napari_dmu.evaluation.segmentation_quality import SegmentationQuality, pool, segmentation_quality
 from napari_dmu.microscope.measurement import ArrayLike
+
+FLAT = "The true image has one value everywhere, so its figures say nothing: compare images with something in them."
 
 
 class Comparison(BaseModel):
@@ -29,8 +31,8 @@ class Comparison(BaseModel):
         See ``evaluation.segmentation_quality``.
     count, truth_count, count_error
         Cells over all planes, and how many too many (below 0: too few).
-    masks
-        Which of "labels" and "true labels" had one number for all cells, so that separate pieces were counted.
+    notes
+        Sentences on what the figures mean where that is not plain.
     planes
         The image figures of each plane.
     """
@@ -51,7 +53,7 @@ class Comparison(BaseModel):
     count: int | None = None
     truth_count: int | None = None
     count_error: int | None = None
-    masks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     planes: tuple[ImageQuality, ...] = ()
 
 
@@ -75,22 +77,28 @@ def compare_planes(
                 f"The shapes differ: {tuple(other.shape)} of the {name} and {tuple(true.shape)} of the true image: "
                 "compare images of the same field and stack."
             )
-    masks: list[str] = []
+    notes: list[str] = []
     if cells is not None:
         pair = [counted(stack, cancel) for stack in cells]
         cells = (pair[0].labels, pair[1].labels)
-        masks = [name for name, made in zip(("labels", "true labels"), pair, strict=True) if made.pieces]
+        if masks := [name for name, made in zip(("labels", "true labels"), pair, strict=True) if made.pieces]:
+            notes.append(pieces_sentence(masks))
     limits = stack_range(true, cancel)
     planes: list[ImageQuality] = []
     matches: list[SegmentationQuality] = []
     total = plane_count(true)
+    values: set[float] = set()
     for index in range(total):
         check(cancel)
-        planes.append(image_quality(plane(found, index), plane(true, index), limits=limits))
+        truth_plane = plane(true, index)
+        values |= {float(truth_plane.min()), float(truth_plane.max())}
+        planes.append(image_quality(plane(found, index), truth_plane, limits=limits))
         if cells is not None:
             matches.append(segmentation_quality(plane(cells[0], index), plane(cells[1], index)))
         report(progress, index + 1, total, "Comparing")
-    return _means(planes, pool(matches) if matches else None).model_copy(update={"masks": tuple(masks)})
+    if len(values) == 1:
+        notes.append(FLAT)
+    return _means(planes, pool(matches) if matches else None).model_copy(update={"notes": tuple(notes)})
 
 
 def _means(planes: list[ImageQuality], cells: SegmentationQuality | None) -> Comparison:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,10 +38,8 @@ def counted(labels: ArrayLike, cancel: CancelToken | None = None) -> Counted:
     return Counted(numbers, pieces=True) if numbers.max() > 1 else Counted(labels, pieces=False)
 
 
-def pieces_sentence(names: tuple[str, ...]) -> str:
-    """What was done with the masks of a comparison, for the user; empty where it was nothing."""
-    if not names:
-        return ""
+def pieces_sentence(names: Sequence[str]) -> str:
+    """What was done with the masks of a comparison, for the user."""
     have = f"The {' and the '.join(names)} have one number for all cells"
     return f"{have}: each separate piece was counted as a cell, and cells that touch as one."
 

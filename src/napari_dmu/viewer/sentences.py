@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from napari_dmu.engine.masks import pieces_sentence
 from napari_dmu.viewer.layers import layer_name
 from napari_dmu.viewer.steps import Step, Work
 
@@ -63,8 +62,8 @@ def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segm
         if not can_segment:
             return " Cells were not scored: this pattern set finds none."
         return " To score the cells as well, press Segment, then Compare."
-    if work.comparison is not None and work.comparison.masks:
-        return f" {pieces_sentence(work.comparison.masks)}"
+    if work.comparison is not None and work.comparison.notes:
+        return f" {' '.join(work.comparison.notes)}"
     if work.compared is not None and side_by_side:
         return UNTICK
     return ""
