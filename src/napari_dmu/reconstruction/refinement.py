@@ -22,7 +22,7 @@ def limit(x: Tensor) -> Tensor:
     x / √(1 + mean over channels of x²): a root mean square normalisation (B. Zhang, R. Sennrich, arXiv:1910.07467)
     that fades out where there is little to normalise, so that the intensity is not forgotten.
     """
-    return x * (1 + x.square().mean(dim=1, keepdim=True)).rsqrt()
+    return functional.rms_norm(x.movedim(1, -1), (x.shape[1],), eps=1.0).movedim(-1, 1)
 
 
 class ResidualBlock(nn.Module):
