@@ -13,6 +13,7 @@ _SETTINGS = tempfile.mkdtemp(prefix="napari-dmu-tests-")
 atexit.register(shutil.rmtree, _SETTINGS, ignore_errors=True)
 os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS) / "settings.yaml")
 os.environ.pop("NAPARI_DMU_SETS", None)
+os.environ["XDG_DATA_HOME"] = str(Path(_SETTINGS) / "data")  # where added pattern sets are looked for
 
 # Before anything imports numpy or torch: many threads cost more than they bring on small images.
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))

@@ -99,7 +99,7 @@ def test_a_measurement_of_a_set_that_is_not_installed(command: Command, measurem
     for verb in ("reconstruct", "segment"):
         sentence = command(verb, other, "-o", tmp_path / "out.tif").sentence()
         assert "×64 elsewhere, learned" in sentence
-        assert "NAPARI_DMU_SETS" in sentence
+        assert "napari-dmu add-set" in sentence
 
 
 def test_reconstruct_knows_its_methods(command: Command, measurement: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Annotated, TextIO
 import typer
 
 from napari_dmu._version import __version__
+from napari_dmu.cli.add_set import add_set
 from napari_dmu.cli.assess import assess
 from napari_dmu.cli.budget import budget
 from napari_dmu.cli.compare import compare
@@ -60,6 +61,7 @@ def _common(
 for _command in (
     demo,
     sets,
+    add_set,
     budget,
     simulate,
     reconstruct,

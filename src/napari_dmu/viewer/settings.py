@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_dmu.engine.progress import CancelToken, Progress
+from napari_dmu.zoo.library import Added
 from napari_dmu.zoo.registry import SetSummary, add_folder, available_sets
 
 PLUGIN = "napari-dmu"
@@ -42,6 +44,21 @@ def pattern_sets() -> list[SetSummary]:
     if folder and Path(folder).expanduser().is_dir():
         add_folder(Path(folder).expanduser())
     return available_sets()
+
+
+def add_set(source: str, sha256: str | None, progress: Progress, cancel: CancelToken) -> Added:
+    """Add a pattern set to the user's folder; to be called in a thread."""
+    from napari_dmu.viewer.loading import load_torch
+    from napari_dmu.zoo import library
+
+    def report(done: int, total: int, what: str) -> None:
+        progress(round(1000 * done / max(total, 1)), 1000, what)
+
+    progress(0, 1000, "Adding the pattern set")
+    load_torch()
+    folder = preferences().folder.strip()
+    chosen = Path(folder).expanduser() if folder else None
+    return library.add_set(source, sha256=sha256, folder=chosen, report=report, check_cancelled=cancel.check)
 
 
 def no_segmenter(set_hash: str) -> str:

@@ -105,8 +105,21 @@ def add_folder(folder: Path) -> None:
 
 def folders() -> tuple[Path, ...]:
     """Folders that are searched, in order; the first set of a name, ratio and family wins."""
-    listed = os.environ.get(FOLDER_VARIABLE, "")
-    return (*(Path(p) for p in listed.split(os.pathsep) if p), *_extra_folders, SHIPPED)
+    return tuple(dict.fromkeys((*_named_folders(), *_extra_folders, library_folder(), SHIPPED)))
+
+
+def _named_folders() -> list[Path]:
+    return [Path(p) for p in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if p]
+
+
+def library_folder() -> Path:
+    """Where sets are put that the user adds: the first folder of ``NAPARI_DMU_SETS``, else one among the user's data.
+
+    It may not be there yet.
+    """
+    from platformdirs import user_data_path
+
+    return next(iter(_named_folders()), user_data_path("napari-dmu", appauthor=False) / "sets")
 
 
 @lru_cache(maxsize=256)
@@ -184,7 +197,7 @@ def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:
             return _read(summary)
     raise PatternSetError(
         f"The pattern set of this measurement ({label}, {tensors_sha256[:12]}…) is not installed: "
-        f"put its file into a folder named by {FOLDER_VARIABLE}."
+        "add its file with 'napari-dmu add-set', or with Add… in the panel."
     )
 
 

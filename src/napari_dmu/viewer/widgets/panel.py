@@ -19,9 +19,11 @@ from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.sentences import RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
 from napari_dmu.viewer.summary import column_titles, figures
+from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.view import PanelView
-from napari_dmu.viewer.worker import Job
+from napari_dmu.viewer.worker import Job, Task
+from napari_dmu.zoo.library import Added
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class CompressiveMicroscope(PanelView):
             button.clicked.connect(partial(self._run_one, step))
         self.cancel.clicked.connect(self._cancel)
         self.open_measurement.clicked.connect(self._open_measurement)
+        self.settings.add_set.clicked.connect(self._ask_for_set)
         self.side_by_side.toggled.connect(self._arrange)
         self.luminance.toggled.connect(self._refresh)
         layers, grid = self._viewer.layers, self._viewer.canvas.grid
@@ -123,6 +126,7 @@ class CompressiveMicroscope(PanelView):
             image=self._scene.reconstruction_of(measurement) is not None,
             no_segmenter=self._no_segmenter(),
         )
+        self.settings.add_set.setEnabled(not busy)
         for step, reason in why_not.items():
             self.buttons[step].setEnabled(not reason)
             self.buttons[step].setToolTip(reason or TITLES[step])
@@ -177,9 +181,14 @@ class CompressiveMicroscope(PanelView):
         except DmuError as error:
             self._on_failed(error)
             return
-        job = Job("Compressive microscope", lambda progress, cancel: run_steps(steps, work, progress, cancel))
+        task = partial(run_steps, steps, work)
+        self._begin("Compressive microscope", task, partial(self._on_succeeded, steps))
+
+    def _begin(self, title: str, task: Task, succeeded: Callable[[Any], None]) -> None:
+        """Do one thing in the background, with progress and Cancel."""
+        job = Job(title, task)
         job.progressed.connect(self._show_progress_of)
-        job.succeeded.connect(partial(self._on_succeeded, steps))
+        job.succeeded.connect(succeeded)
         job.failed.connect(self._on_failed)
         job.cancelled.connect(self._on_cancelled)
         job.ended.connect(self._links.forget)  # even where the panel is gone by then
@@ -274,6 +283,22 @@ class CompressiveMicroscope(PanelView):
     def _open_sample(self, key: str) -> None:
         for data, options, kind in samples.open_sample(key):
             self._viewer.add_layer(Layer.create(data, options, kind))
+
+    def _ask_for_set(self) -> None:
+        dialog = AddSetDialog(self)
+        dialog.accepted.connect(lambda: self.add_set(dialog.source, dialog.sha256))
+        dialog.open()
+
+    def add_set(self, source: str, sha256: str | None = None) -> None:
+        """Add a pattern set from a file or the web, in the background, and choose it."""
+        if self._links.job is None:
+            self._begin("Pattern set", partial(settings.add_set, source, sha256), self._on_set_added)
+
+    def _on_set_added(self, added: Added) -> None:
+        if not self._links.closed:
+            self.settings.offer(settings.pattern_sets())
+            self.settings.choose_set(added.summary)
+            self._say(f"✓ {added.sentence}")
 
     def _open_measurement(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", "Measurements (*.tif *.tiff)")

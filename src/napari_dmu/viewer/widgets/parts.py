@@ -7,7 +7,9 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
+    QHBoxLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -82,6 +84,20 @@ def add_row(layout: QFormLayout, text: str, control: QWidget, tip: str) -> QLabe
     control.setAccessibleDescription(tip)
     layout.addRow(label, control)
     return label
+
+
+def add_row_with_button(layout: QFormLayout, text: str, control: QWidget, button: QPushButton, tip: str) -> None:
+    """The same with a button beside the control, which has a tip of its own."""
+    both = QWidget()
+    beside = QHBoxLayout(both)
+    beside.setContentsMargins(0, 0, 0, 0)
+    beside.setSpacing(GAP)
+    beside.addWidget(control, 1)
+    beside.addWidget(button)
+    add_row(layout, text, both, tip).setBuddy(control)
+    control.setToolTip(tip)
+    control.setAccessibleName(text.replace("&", ""))
+    control.setAccessibleDescription(tip)
 
 
 def line() -> QFrame:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QPushButton, QSpinBox, QWidget
 
 from napari_dmu.microscope.presets import PRESETS
 from napari_dmu.segmentation.registry import available_segmenters
@@ -12,10 +12,20 @@ from napari_dmu.viewer.budget import budget_of
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.viewer.widgets.budget_card import BudgetCard
-from napari_dmu.viewer.widgets.parts import GAP, Choice, Note, Section, Steady, add_row, column, form
+from napari_dmu.viewer.widgets.parts import (
+    GAP,
+    Choice,
+    Note,
+    Section,
+    Steady,
+    add_row,
+    add_row_with_button,
+    column,
+    form,
+)
 from napari_dmu.zoo.registry import SetSummary
 
-NO_SETS = "There are no pattern sets here: name a folder of .dmu.safetensors files in File ▸ Preferences ▸ napari-dmu."
+NO_SETS = "There are no pattern sets here: press Add…, or name a folder of them in File ▸ Preferences ▸ napari-dmu."
 
 AS_SET = "set"
 METHODS = {
@@ -66,8 +76,11 @@ class SettingsForm(QWidget):
             rows, "&Ratio", self.ratio,
             "Compression: how many specimen pixels there are for each sample that the detector delivers.",
         )  # fmt: skip
-        add_row(
-            rows, "&Pattern set", self.pattern_set,
+        self.add_set = QPushButton("Add…")
+        self.add_set.setObjectName("add_set")
+        self.add_set.setToolTip("Add a pattern set from a file or from the web.")
+        add_row_with_button(
+            rows, "&Pattern set", self.pattern_set, self.add_set,
             "The illumination patterns and the networks trained with them: choose the one for specimens like yours.",
         )  # fmt: skip
         add_row(
@@ -150,6 +163,11 @@ class SettingsForm(QWidget):
         ratios = sorted({s.ratio for s in self._sets})
         self.ratio.offer([(f"{r:g}", f"×{r:g}") for r in ratios], prefer="64")
         self._offer_sets()
+
+    def choose_set(self, wanted: SetSummary) -> None:
+        """Choose this one of the sets that are offered."""
+        self.ratio.choose(f"{wanted.ratio:g}")
+        self.pattern_set.choose(f"{wanted.name}/{wanted.family}")
 
     def _offer_sets(self) -> None:
         fitting = [s for s in self._sets if f"{s.ratio:g}" == self.ratio.key()]

@@ -6,7 +6,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QMenu,
     QProgressBar,
     QPushButton,
@@ -19,7 +18,19 @@ from napari_dmu.viewer.samples import SAMPLES
 from napari_dmu.viewer.steps import Step
 from napari_dmu.viewer.widgets.cells_card import CellsCard
 from napari_dmu.viewer.widgets.metrics import MetricsTable
-from napari_dmu.viewer.widgets.parts import GAP, MARGIN, ROW, Choice, Note, add_row, column, form, heading, line
+from napari_dmu.viewer.widgets.parts import (
+    GAP,
+    MARGIN,
+    ROW,
+    Choice,
+    Note,
+    add_row,
+    add_row_with_button,
+    column,
+    form,
+    heading,
+    line,
+)
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
 from napari_dmu.viewer.widgets.trust_card import TrustCard
 
@@ -110,19 +121,10 @@ class PanelView(QWidget):
         self.open_measurement = QPushButton("Open…")
         self.open_measurement.setObjectName("open_measurement")
         self.open_measurement.setToolTip("Open a measurement that was saved, to reconstruct or segment it.")
-        chooser = QWidget()
-        beside = QHBoxLayout(chooser)
-        beside.setContentsMargins(0, 0, 0, 0)
-        beside.setSpacing(GAP)
-        beside.addWidget(self.measurement, 1)
-        beside.addWidget(self.open_measurement)
-        tip = "The measurement that Reconstruct and Segment go by: the last one, or the one you select."
-        add_row(rows, "Measu&rement", chooser, tip)
-        label = rows.labelForField(chooser)
-        assert isinstance(label, QLabel)
-        label.setBuddy(self.measurement)
-        self.measurement.setToolTip(tip)
-        self.measurement.setAccessibleName("Measurement")
+        add_row_with_button(
+            rows, "Measu&rement", self.measurement, self.open_measurement,
+            "The measurement that Reconstruct and Segment go by: the last one, or the one you select.",
+        )  # fmt: skip
         layout = column()
         layout.addLayout(rows)
         for widget in (self.hint, self.sample_button):

@@ -1,0 +1,84 @@
+"""Asks for a pattern set to add: a file, or an address on the web and the checksum that goes with it."""
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_dmu.viewer.widgets.parts import GAP, MARGIN, Note, add_row, add_row_with_button, form
+from napari_dmu.zoo.header import SUFFIX
+from napari_dmu.zoo.library import is_sha256, is_web
+
+ABOUT = (
+    "Others train pattern sets too. A set is a file that ends in .dmu.safetensors: numbers alone, no program. "
+    "From the web it needs its SHA-256, which stands beside the address where it was published."
+)
+
+
+class AddSetDialog(QDialog):
+    """``source`` and ``sha256`` once it is accepted; *Add* can be pressed when they can be right."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Add a pattern set")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setMinimumWidth(480)
+        about = Note("about_sets")
+        about.setText(ABOUT)
+        self._source = QLineEdit()
+        self._source.setObjectName("source")
+        self._source.setPlaceholderText("file, https://… or doi:…")
+        self._browse = QPushButton("Browse…")
+        self._browse.setObjectName("browse")
+        self._browse.setToolTip("Choose a file.")
+        self._sha256 = QLineEdit()
+        self._sha256.setObjectName("sha256")
+        self._sha256.setPlaceholderText("64 digits, for an address")
+        rows = form()
+        tip = "Where the set is: on this machine, or on the web."
+        add_row_with_button(rows, "&File or address", self._source, self._browse, tip)
+        add_row(rows, "&SHA-256", self._sha256, "The checksum of the file, so that what arrives is what was meant.")
+        standard = QDialogButtonBox.StandardButton
+        self._buttons = QDialogButtonBox(standard.Ok | standard.Cancel)
+        add = self._buttons.button(standard.Ok)
+        assert add is not None
+        self.add = add
+        self.add.setText("Add")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2 * MARGIN, 2 * MARGIN, 2 * MARGIN, 2 * MARGIN)
+        layout.setSpacing(2 * GAP)
+        layout.addWidget(about)
+        layout.addLayout(rows)
+        layout.addWidget(self._buttons)
+        self._buttons.accepted.connect(self.accept)
+        self._buttons.rejected.connect(self.reject)
+        self._browse.clicked.connect(self._choose)
+        for field in (self._source, self._sha256):
+            field.textChanged.connect(self._judge)
+        self._judge()
+
+    @property
+    def source(self) -> str:
+        """Path or address."""
+        return self._source.text().strip()
+
+    @property
+    def sha256(self) -> str | None:
+        """The checksum; None where there is none."""
+        return self._sha256.text().strip() or None
+
+    def _choose(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a pattern set", "", f"Pattern sets (*{SUFFIX})")
+        if path:
+            self._source.setText(path)
+
+    def _judge(self) -> None:
+        fits = self.sha256 is None if not is_web(self.source) else False
+        right = fits or (self.sha256 is not None and is_sha256(self.sha256))
+        self.add.setEnabled(bool(self.source) and right)

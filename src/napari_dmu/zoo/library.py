@@ -1,0 +1,180 @@
+"""Adding pattern sets to those that are found: from a file, or from the web by address and checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.files.atomic import atomic_path
+from napari_dmu.zoo.header import SUFFIX
+from napari_dmu.zoo.registry import SetSummary, available_sets, library_folder, summaries
+
+WEB = ("http://", "https://", "doi:")
+# Bytes done, all bytes (as far as the server says), what is going on.
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Added:
+    """A set that was added: ``summary`` lists it, ``was_there`` where the same one was found before already.
+
+    ``hides`` is a set of the same name, ratio and family that is no longer found, because this one comes first.
+    """
+
+    summary: SetSummary
+    was_there: bool
+    hides: SetSummary | None
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for the user."""
+        if self.was_there:
+            return f"The pattern set {self.summary.label} was there already."
+        added = f"Added the pattern set {self.summary.label}."
+        return added if self.hides is None else f"{added} It takes the place of another set of that name."
+
+
+def is_web(source: str) -> bool:
+    """Whether a source is an address on the web and no file."""
+    return source.lower().startswith(WEB)
+
+
+def is_sha256(text: str) -> bool:
+    """Whether a text can be a SHA-256 checksum: 64 hexadecimal digits."""
+    return re.fullmatch(r"[0-9a-fA-F]{64}", text) is not None
+
+
+def add_set(
+    source: str,
+    *,
+    sha256: str | None = None,
+    folder: Path | None = None,
+    report: Report | None = None,
+    check_cancelled: Callable[[], None] | None = None,
+) -> Added:
+    """Copy or download a pattern set into the user's folder, checked, whole or not at all.
+
+    Parameters
+    ----------
+    source
+        Path of a ``.dmu.safetensors`` file; or ``http://…``, ``https://…``, or ``doi:10.5281/zenodo.1234/file``.
+    sha256
+        Checksum of the file, from whoever published it. Wanted for the web, so that what arrives is what was meant.
+    folder
+        Where to put it; ``registry.library_folder()`` where not given.
+    report, check_cancelled
+        Called while it downloads; the latter raises to stop.
+
+    Raises
+    ------
+    FileError
+        There is no such file, it cannot be downloaded or written, or its checksum is another.
+    PatternSetError
+        It is no pattern set, damaged, or of a newer version.
+    SettingsError
+        A checksum is missing where one is wanted, or is none.
+    """
+    if sha256 is not None and not is_sha256(sha256):
+        raise SettingsError(f"'{sha256}' is no SHA-256 checksum: it has 64 digits, 0 to 9 and a to f.")
+    if is_web(source) and sha256 is None:
+        raise SettingsError("A set from the web needs its checksum: give the SHA-256 that was published with it.")
+    target = folder or library_folder()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".adding-", dir=target) as work:
+            if is_web(source):
+                assert sha256 is not None
+                path = _downloaded(source, sha256.lower(), Path(work), report, check_cancelled or _nothing)
+            else:
+                path = _checked(Path(source).expanduser(), sha256)
+            return _placed(path, target, check_cancelled or _nothing)
+    except OSError as error:
+        raise FileError(
+            f"'{target}' cannot be written ({error.strerror or error}): name another folder for pattern sets."
+        ) from error
+
+
+def _placed(path: Path, folder: Path, check_cancelled: Callable[[], None]) -> Added:
+    """Read the whole set, so that only a sound one is added, and put it under a name of its own."""
+    from napari_dmu.zoo.pattern_set import read_set
+
+    header = read_set(path).header
+    before = available_sets()
+    same = next((s for s in before if s.header.tensors_sha256 == header.tensors_sha256), None)
+    if same is not None:
+        return Added(same, was_there=True, hides=None)
+    name = f"{header.name}-x{header.acquisition.ratio:g}-{header.family}-{header.tensors_sha256[:8]}"
+    target = folder / (re.sub(r"[^\w.-]+", "_", name) + SUFFIX)
+    check_cancelled()
+    with atomic_path(target) as temporary:
+        shutil.copyfile(path, temporary)
+    summary = summaries(target)[0]
+    known = (summary.name, summary.family, summary.ratio)
+    hidden = next((s for s in before if (s.name, s.family, s.ratio) == known), None)
+    return Added(summary, was_there=False, hides=hidden)
+
+
+def _checked(path: Path, sha256: str | None) -> Path:
+    if not path.is_file():
+        raise FileError(f"'{path}' is no file: name a pattern set, a file that ends in {SUFFIX}.")
+    if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256.lower():
+        raise FileError(f"The checksum of '{path.name}' is another one: get the file again, or ask for its checksum.")
+    return path
+
+
+def _downloaded(
+    address: str, sha256: str, folder: Path, report: Report | None, check_cancelled: Callable[[], None]
+) -> Path:
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")  # what there is to say, we say
+    try:
+        downloader = pooch.downloaders.choose_downloader(address, progressbar=_Bar(report, check_cancelled))
+        found = pooch.retrieve(
+            address, known_hash=f"sha256:{sha256}", fname=f"set{SUFFIX}", path=folder, downloader=downloader
+        )
+    except (ValueError, IndexError) as error:  # of no protocol or DOI that there is, too
+        if "hash" in str(error):
+            raise FileError(
+                f"What {address} gives has another checksum: ask whoever gave you the address for the right one."
+            ) from error
+        raise FileError(f"'{address}' is no address of a file: check it.") from error
+    except OSError as error:  # what goes wrong in a network, too
+        raise FileError(
+            f"{address} cannot be downloaded ({type(error).__name__}): check the address and the network."
+        ) from error
+    return Path(found)
+
+
+class _Bar:
+    """What pooch takes for a progress bar."""
+
+    def __init__(self, report: Report | None, check_cancelled: Callable[[], None]) -> None:
+        self.total: Any = 0
+        self._done = 0
+        self._report, self._check_cancelled = report, check_cancelled
+
+    def update(self, count: int) -> None:
+        """So many bytes more."""
+        self._check_cancelled()
+        self._done += count
+        if self._report is not None:
+            self._report(self._done, max(int(self.total or 0), self._done), "Downloading the pattern set")
+
+    def reset(self) -> None:
+        """From the start."""
+        self._done = 0
+
+    def close(self) -> None:
+        """Over."""
+
+
+def _nothing() -> None:
+    """No reason to stop."""
