@@ -15,7 +15,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from support import TRUST, discs, make_set
+from support import TRUST, discs, make_set, quick_recipe
 
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.training.data import Example
@@ -62,6 +62,24 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> PatternSet:
 def examples() -> list[Example]:
     """Three fields of discs, none of them whole periods."""
     return [Example(f"{seed}.tif", *discs((60, 70), seed=seed)) for seed in range(3)]
+
+
+def test_steps_one_by_one_are_those_of_a_training() -> None:
+    folder = str(Path(__file__).resolve().parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        from steps import Steps
+    finally:
+        sys.path.remove(folder)
+        sys.modules.pop("steps", None)
+    twins = [Steps(quick_recipe(), torch.device("cpu"), recorded=recorded) for recorded in (False, True)]
+    before = [weight.clone() for weight in twins[0].decoder.parameters()]
+    twins[1].decoder.load_state_dict(twins[0].decoder.state_dict())
+    for twin in twins:
+        twin.step()
+    assert any(not torch.equal(a, b) for a, b in zip(before, twins[0].decoder.parameters(), strict=True))
+    for one, other in zip(*(twin.decoder.parameters() for twin in twins), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_set_is_scored_as_in_its_card(bench: Any, made: PatternSet, examples: list[Example]) -> None:
