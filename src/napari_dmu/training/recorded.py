@@ -49,8 +49,6 @@ class RecordedDecoder:
             passes = Passes(self._decoder)
             if signal.device.type != "cuda" or len(self._recorded) == MOST_SHAPES or not torch.is_grad_enabled():
                 return passes(signal, noise)  # type: ignore[no-any-return]
-            like = torch.randn_like(signal).requires_grad_(signal.requires_grad)
-            self._recorded[key] = torch.cuda.make_graphed_callables(
-                passes, (like, noise.clone()), allow_unused_input=True
-            )
+            like = signal.detach().clone().requires_grad_(signal.requires_grad), noise.detach().clone()
+            self._recorded[key] = torch.cuda.make_graphed_callables(passes, like, allow_unused_input=True)
         return self._recorded[key](signal, noise)  # type: ignore[no-any-return]
