@@ -28,7 +28,7 @@ from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.training.data import CropSampler, as_example
 from napari_dmu.training.optimiser import DecoderOptimiser
 from napari_dmu.training.recipe import Recipe, read_recipe
-from napari_dmu.training.recorded import Passes, RecordedDecoder
+from napari_dmu.training.recorded import RecordedDecoder
 from napari_dmu.training.stages import Average, BinaryPatterns, Draw, SpikeGuard, content_step, fit_lifting
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -43,7 +43,7 @@ class OneByOne(RecordedDecoder):
 
     def __call__(self, signal: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Passes.forward``."""
-        return Passes(self._decoder)(signal, noise)
+        return self._direct(signal, noise)
 
 
 class Steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,16 +47,11 @@ def pieces_sentence(names: Sequence[str]) -> str:
 
 def _has_one_number(stack: ArrayLike, cancel: CancelToken | None) -> bool:
     """Whether all pixels that are not 0 have one and the same number above it."""
-    seen: set[float] = set()
+    only = 0.0
     for index in range(plane_count(stack)):
         check(cancel)
         values: NDArray[np.generic] = plane(stack, index)
-        if values.dtype.kind not in "buif" or not np.all(np.isfinite(values)):
+        only = only or float(values.max())
+        if not (math.isfinite(only) and np.all((values == 0) | (values == only))):
             return False
-        seen |= {float(values.min()), float(values.max())}
-        if len(seen - {0.0}) > 1 or min(seen) < 0:
-            return False
-        only = max(seen)
-        if not np.all((values == 0) | (values == only)):
-            return False
-    return seen != {0.0}
+    return only > 0

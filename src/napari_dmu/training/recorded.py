@@ -39,16 +39,16 @@ class RecordedDecoder:
 
     def __init__(self, decoder: Decoder) -> None:
         self.shape = decoder.shape
-        self._decoder = decoder
+        self._direct = Passes(decoder)
         self._recorded: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
     def __call__(self, signal: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """As ``Passes.forward``."""
         key = (signal.shape, signal.requires_grad)
         if key not in self._recorded:
-            passes = Passes(self._decoder)
             if signal.device.type != "cuda" or len(self._recorded) == MOST_SHAPES or not torch.is_grad_enabled():
-                return passes(signal, noise)  # type: ignore[no-any-return]
+                return self._direct(signal, noise)  # type: ignore[no-any-return]
+            passes = Passes(self._direct.decoder)  # of its own: recording replaces its forward
             like = signal.detach().clone().requires_grad_(signal.requires_grad), noise.detach().clone()
             self._recorded[key] = torch.cuda.make_graphed_callables(passes, like, allow_unused_input=True)
         return self._recorded[key](signal, noise)  # type: ignore[no-any-return]

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_dmu.engine.progress import CancelToken, Progress
-from napari_dmu.zoo.library import Added
+from napari_dmu.viewer.loading import load_torch
+from napari_dmu.zoo import library
 from napari_dmu.zoo.registry import SetSummary, add_folder, available_sets
 
 PLUGIN = "napari-dmu"
@@ -46,10 +47,8 @@ def pattern_sets() -> list[SetSummary]:
     return available_sets()
 
 
-def add_set(source: str, sha256: str | None, progress: Progress, cancel: CancelToken) -> Added:
+def add_set(source: str, sha256: str | None, progress: Progress, cancel: CancelToken) -> library.Added:
     """Add a pattern set to the user's folder; to be called in a thread."""
-    from napari_dmu.viewer.loading import load_torch
-    from napari_dmu.zoo import library
 
     def report(done: int, total: int, what: str) -> None:
         progress(round(1000 * done / max(total, 1)), 1000, what)

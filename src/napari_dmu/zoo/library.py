@@ -89,11 +89,14 @@ def add_set(
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adding-", dir=target) as work:
+            path = Path(source).expanduser()
             if is_web(source):
-                assert sha256 is not None
-                path = _downloaded(source, sha256.lower(), Path(work), report, check_cancelled or _nothing)
-            else:
-                path = _checked(Path(source).expanduser(), sha256)
+                path = Path(work) / f"set{SUFFIX}"
+                _download(source, path, report, check_cancelled or _nothing)
+            elif not path.is_file():
+                raise FileError(f"'{source}' is no file: name a pattern set, a file that ends in {SUFFIX}.")
+            if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256.lower():
+                raise FileError(f"'{source}' has another checksum: ask whoever gave it to you for the right one.")
             return _placed(path, target, check_cancelled or _nothing)
     except OSError as error:
         raise FileError(
@@ -121,36 +124,17 @@ def _placed(path: Path, folder: Path, check_cancelled: Callable[[], None]) -> Ad
     return Added(summary, was_there=False, hides=hidden)
 
 
-def _checked(path: Path, sha256: str | None) -> Path:
-    if not path.is_file():
-        raise FileError(f"'{path}' is no file: name a pattern set, a file that ends in {SUFFIX}.")
-    if sha256 is not None and hashlib.sha256(path.read_bytes()).hexdigest() != sha256.lower():
-        raise FileError(f"The checksum of '{path.name}' is another one: get the file again, or ask for its checksum.")
-    return path
+def _download(address: str, path: Path, report: Report | None, check_cancelled: Callable[[], None]) -> None:
+    from pooch.downloaders import choose_downloader
 
-
-def _downloaded(
-    address: str, sha256: str, folder: Path, report: Report | None, check_cancelled: Callable[[], None]
-) -> Path:
-    import pooch
-
-    pooch.get_logger().setLevel("ERROR")  # what there is to say, we say
     try:
-        downloader = pooch.downloaders.choose_downloader(address, progressbar=_Bar(report, check_cancelled))
-        found = pooch.retrieve(
-            address, known_hash=f"sha256:{sha256}", fname=f"set{SUFFIX}", path=folder, downloader=downloader
-        )
-    except (ValueError, IndexError) as error:  # of no protocol or DOI that there is, too
-        if "hash" in str(error):
-            raise FileError(
-                f"What {address} gives has another checksum: ask whoever gave you the address for the right one."
-            ) from error
+        choose_downloader(address, progressbar=_Bar(report, check_cancelled))(address, str(path), None)
+    except (ValueError, IndexError) as error:  # of what is no DOI, too
         raise FileError(f"'{address}' is no address of a file: check it.") from error
     except OSError as error:  # what goes wrong in a network, too
         raise FileError(
             f"{address} cannot be downloaded ({type(error).__name__}): check the address and the network."
         ) from error
-    return Path(found)
 
 
 class _Bar:

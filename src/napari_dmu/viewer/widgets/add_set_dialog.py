@@ -79,6 +79,5 @@ class AddSetDialog(QDialog):
             self._source.setText(path)
 
     def _judge(self) -> None:
-        fits = self.sha256 is None if not is_web(self.source) else False
-        right = fits or (self.sha256 is not None and is_sha256(self.sha256))
+        right = not is_web(self.source) if self.sha256 is None else is_sha256(self.sha256)
         self.add.setEnabled(bool(self.source) and right)
