@@ -122,6 +122,8 @@ def test_the_seed_and_the_light_are_those_asked_for(command: Command, sample: Pa
     assert not np.array_equal(first, other)
     _, acquisition = counts("--photons", 250, "--read-noise", 3.5, "--background", 7)
     assert (acquisition.photons, acquisition.read_noise, acquisition.background) == (250, 3.5, 7)
+    dark, _ = counts("--intensity-range", 0, 1e6)
+    assert dark.mean() < first.mean() / 2
 
 
 def test_compare_prints_a_table_and_json_without_infinity(command: Command, sample: Path) -> None:

@@ -203,6 +203,16 @@ def test_the_range_of_a_stack_does_not_depend_on_one_column(instrument: PatternS
     assert high >= 60
 
 
+def test_a_part_can_be_lit_as_the_whole(instrument: PatternSet) -> None:
+    whole = np.linspace(100, 900, 64 * 64).reshape(64, 64)
+    part = dmu.simulate(whole[:16], instrument, intensity_range=(100, 900), photons=1e5)
+    assert part.info.intensity_range == (100, 900)
+    image = dmu.reconstruct(part, instrument=instrument, method="lmmse")
+    assert 200 < image.max() < 400  # of 100 … 300 in a whole of 100 … 900
+    own = dmu.simulate(whole[:16], instrument, photons=1e5)
+    assert own.data.mean() > 2 * part.data.mean()
+
+
 @pytest.mark.parametrize(
     "values", [2_000_000_000 + np.arange(2500, dtype=np.int64) % 100, 1e9 + np.linspace(0, 100, 2500)]
 )
@@ -295,7 +305,8 @@ def test_what_is_no_specimen_is_refused_with_a_sentence(instrument: PatternSet, 
         {"seed": -1}, {"axes": ("y", "x")}, {"scale": (1, 1)}, {"translate": (0,)}, {"units": ("pixel",) * 4},
         {"seed": 1.5}, {"scale": 0.5}, {"scale": (1, 0, 1)}, {"translate": (0, 0, np.inf)}, {"axes": ("y", "x", "c")},
         {"axes": ("y", "y", "x")}, {"axes": ("pattern", "y", "x")}, {"acquisition": {"full_well": np.inf}},
-        {"acquisition": {"registration": {"shift": [np.nan, 0]}}},
+        {"acquisition": {"registration": {"shift": [np.nan, 0]}}}, {"intensity_range": (5, 5)},
+        {"intensity_range": (0, np.nan)}, {"intensity_range": (0, np.inf)}, {"intensity_range": 7},
     ],
     ids=str,
 )  # fmt: skip

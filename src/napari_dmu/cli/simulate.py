@@ -38,6 +38,15 @@ def simulate(
             help="YAML file with other acquisition settings (PSFs, contrast, registration, …).", show_default=False
         ),
     ] = None,
+    intensity_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Specimen values that count as dark and fully bright, in place of the 0.1 and 99.9 percentiles: "
+            "the same for images that belong together.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     luminance: Luminance = False,
@@ -62,6 +71,7 @@ def simulate(
             background=background,
             detector=detector,
             acquisition=None if acquisition is None else read_mapping(acquisition),
+            intensity_range=intensity_range,
             seed=seed,
             device=device,
             progress=work.progress,

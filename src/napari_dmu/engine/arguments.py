@@ -76,3 +76,14 @@ def seed_of(seed: Any) -> int:
     if whole < 0:
         raise SettingsError(f"The seed is {seed}: choose 0 or a positive whole number.")
     return whole
+
+
+def range_of(values: Any) -> tuple[float, float]:
+    """Two specimen values, the lower one first."""
+    try:
+        low, high = (float(value) for value in values)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and low < high < math.inf):
+        raise SettingsError(f"The intensity range is {values!r}: give two numbers, the lower one first.")
+    return low, high

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu._version import __version__
-from napari_dmu.engine.arguments import geometry_of, given, seed_of, settings_of
+from napari_dmu.engine.arguments import geometry_of, given, range_of, seed_of, settings_of
 from napari_dmu.engine.comparison import Comparison, compare_planes
 from napari_dmu.engine.device import memory_explained, resolve_device
 from napari_dmu.engine.measured import each_plane, in_specimen_units, instrument_of
@@ -47,6 +47,7 @@ def simulate(
     background: float | None = None,
     detector: str | None = None,
     acquisition: Mapping[str, Any] | None = None,
+    intensity_range: tuple[float, float] | None = None,
     seed: int = 0,
     axes: Sequence[str] | None = None,
     scale: Sequence[float] | None = None,
@@ -72,6 +73,8 @@ def simulate(
     acquisition
         Any other settings than the set's, by their names in ``microscope.acquisition.Acquisition``: point spread
         functions, DMD contrast, registration error, …; all but the patterns' geometry.
+    intensity_range
+        Specimen values that become 0 and 1 in place of the percentiles: for a part that is to be lit as the whole.
     seed
         The noise of plane i depends on (seed, i) alone.
     axes, scale, translate, units
@@ -100,7 +103,7 @@ def simulate(
     seed, geometry = seed_of(seed), geometry_of(stack.ndim, axes, scale, translate, units)
     where = resolve_device(device)
     microscope = instrument.microscope(where, acquisition=settings)
-    limits = stack_range(stack, cancel)
+    limits = stack_range(stack, cancel) if intensity_range is None else range_of(intensity_range)
     field = (int(stack.shape[-2]), int(stack.shape[-1]))
     counts = np.empty((*stack.shape[:-2], settings.exposures, *settings.bins(field)), dtype=count_dtype(settings))
     flat = counts.reshape(-1, *counts.shape[-3:])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pandas import DataFrame, array
 
 from napari_dmu.errors import PatternSetError, SpecimenError
@@ -33,6 +33,7 @@ class SpecimenInput:
     layer_id: str
     geometry: Geometry
     look: Look
+    intensity_range: tuple[float, float] | None = None  # of what this is a part of; None is its own
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -101,21 +102,28 @@ def layer_options(geometry: Geometry) -> dict[str, Any]:
     return options
 
 
+def part_geometry(whole: Geometry, start: ArrayLike) -> Geometry:
+    """Where a part of a layer lies whose first pixel has these indices, which may be fractions, in the whole."""
+    shift = np.asarray(start) * np.asarray(whole.scale)
+    for matrix in (whole.shear, whole.rotate):
+        if matrix is not None:
+            shift = np.asarray(matrix) @ shift
+    translate = tuple(float(v) for v in np.asarray(whole.translate) + shift)
+    return whole.model_copy(update={"translate": translate})
+
+
 def detector_geometry(specimen: Geometry, bin_: int) -> Geometry:
     """Where the measurement of a specimen lies: (pattern, ..., y, x), each detector pixel over its d × d block."""
     wide = np.ones(specimen.ndim)
     wide[-2:] = bin_
-    shift = (wide - 1) / 2 * np.asarray(specimen.scale)  # of the first sample's centre
-    for matrix in (specimen.shear, specimen.rotate):
-        if matrix is not None:
-            shift = np.asarray(matrix) @ shift
+    moved = part_geometry(specimen, (wide - 1) / 2)  # to the first sample's centre
     labels = list(specimen.axis_labels)
     if all(_is_default(label) for label in labels[-2:]):
         labels[-2:] = ["y", "x"]
     return Geometry(
         axis_labels=(PATTERN, *labels),
         scale=(1.0, *(float(v) for v in np.asarray(specimen.scale) * wide)),
-        translate=(0.0, *(float(v) for v in np.asarray(specimen.translate) + shift)),
+        translate=(0.0, *moved.translate),
         units=("pixel", *specimen.units),
         rotate=_with_leading_axis(specimen.rotate),
         shear=_with_leading_axis(specimen.shear),

@@ -123,6 +123,7 @@ def _measure(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         read_noise=choices.read_noise,
         background=choices.background,
         detector=choices.detector,
+        intensity_range=specimen.intensity_range,
         seed=choices.seed,
         device=choices.device,
         progress=progress,
