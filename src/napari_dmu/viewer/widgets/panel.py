@@ -1,12 +1,10 @@
 """The panel in the window: what may be pressed when, and what comes of it."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from napari.layers import Layer
-from napari.utils.notifications import ErrorNotification, notification_manager, show_error
 from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.errors import DmuError
@@ -21,11 +19,9 @@ from napari_dmu.viewer.steps import Step, Work, run_steps
 from napari_dmu.viewer.summary import column_titles, figures
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
+from napari_dmu.viewer.widgets.runner import Runner
 from napari_dmu.viewer.widgets.view import PanelView
-from napari_dmu.viewer.worker import Job, Task
 from napari_dmu.zoo.library import Added
-
-logger = logging.getLogger(__name__)
 
 
 class CompressiveMicroscope(PanelView):
@@ -36,11 +32,11 @@ class CompressiveMicroscope(PanelView):
         self._viewer = napari_viewer
         self._scene = Scene(napari_viewer)
         self._links = Links()
+        self._runner = Runner(self, self._links, self.progress, self.cancel, self.status)
         self._suggested = ("", "")
         settings.prefer_own_reader()
         self._connect()
         self.settings.offer(settings.pattern_sets())
-        self._show_progress(None)
         self._on_layers()
         self.specimen.choose(self._scene.active_key())
 
@@ -55,7 +51,8 @@ class CompressiveMicroscope(PanelView):
         self.run_all.clicked.connect(self._run_all)
         for step, button in self.buttons.items():
             button.clicked.connect(partial(self._run_one, step))
-        self.cancel.clicked.connect(self._cancel)
+        self._runner.started.connect(self._refresh)
+        self._runner.ended.connect(self._on_ended)
         self.open_measurement.clicked.connect(self._open_measurement)
         self.settings.add_set.clicked.connect(self._ask_for_set)
         self.side_by_side.toggled.connect(self._arrange)
@@ -75,10 +72,10 @@ class CompressiveMicroscope(PanelView):
         scene = self._scene
         self.specimen.offer(scene.specimens(), prefer=scene.active_key())
         self.measurement.offer(scene.measurements())
-        if not self._viewer.layers and self._links.job is None:
+        if not self._viewer.layers and not self._runner.busy:
             self.cells.clear()
             self.trust.hide()
-            self._say("")
+            self._runner.say("")
         self._on_specimen()
 
     def _on_active(self, event: Any = None) -> None:
@@ -107,7 +104,7 @@ class CompressiveMicroscope(PanelView):
 
     def _arrange(self) -> None:
         if not self.side_by_side.isChecked():
-            self._say(self.status.text().removesuffix(UNTICK))  # done as advised
+            self._runner.say(self.status.text().removesuffix(UNTICK))  # done as advised
         self._scene.arrange(side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key())
 
     # -- what may be pressed -------------------------------------------------------------------------
@@ -115,7 +112,7 @@ class CompressiveMicroscope(PanelView):
     def _refresh(self) -> None:
         """Enable what can be done now, and say of the rest why not."""
         specimen, measurement = self.specimen.key(), self.measurement.key()
-        busy = self._links.job is not None
+        busy = self._runner.busy
         self.hint.setVisible(not specimen)
         self.sample_button.setVisible(not specimen)
         why_not, not_all = reasons(
@@ -174,36 +171,15 @@ class CompressiveMicroscope(PanelView):
             self._start((step,), lambda: self._scene.work(choices, measurement=used, **where))
 
     def _start(self, steps: tuple[Step, ...], prepare: Callable[[], Work]) -> None:
-        if self._links.job is not None:
+        if self._runner.busy:
             return
         try:
             work = prepare()
         except DmuError as error:
-            self._on_failed(error)
+            self._runner.fail(error)
             return
         task = partial(run_steps, steps, work)
-        self._begin("Compressive microscope", task, partial(self._on_succeeded, steps))
-
-    def _begin(self, title: str, task: Task, succeeded: Callable[[Any], None]) -> None:
-        """Do one thing in the background, with progress and Cancel."""
-        job = Job(title, task)
-        job.progressed.connect(self._show_progress_of)
-        job.succeeded.connect(succeeded)
-        job.failed.connect(self._on_failed)
-        job.cancelled.connect(self._on_cancelled)
-        job.ended.connect(self._links.forget)  # even where the panel is gone by then
-        job.ended.connect(self._on_ended)
-        self._links.job = job
-        self._show_progress(0)
-        self._say("Starting …")
-        self._refresh()
-        job.start()
-
-    def _cancel(self) -> None:
-        if self._links.job is not None:
-            self._links.job.cancel()
-            self.cancel.setEnabled(False)
-            self._say("Stopping …")
+        self._runner.begin("Compressive microscope", task, partial(self._on_succeeded, steps))
 
     # -- what came of it -----------------------------------------------------------------------------
 
@@ -228,7 +204,7 @@ class CompressiveMicroscope(PanelView):
             self.metrics.add(*column_titles(work.record, work.choices.method), figures(work.comparison))
             self.bring_into_view(self.metrics)
         side_by_side, can_segment = self.side_by_side.isChecked(), not self._no_segmenter()
-        self._say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment))
+        self._runner.say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment))
 
     def _show_cells(self, work: Work) -> None:
         if work.counts is not None:
@@ -245,38 +221,9 @@ class CompressiveMicroscope(PanelView):
         elif "reconstruct" in steps:
             self.trust.setVisible(False)  # what it says is of another image
 
-    def _on_failed(self, error: BaseException) -> None:
-        if isinstance(error, DmuError):
-            show_error(str(error))
-            self._say(f"⚠ {error}")
-        else:
-            logger.error("A job of the compressive microscope failed.", exc_info=error)
-            notification_manager.dispatch(ErrorNotification(error))
-            self._say("⚠ Something went wrong that napari-dmu did not expect: the notification says what.")
-
-    def _on_cancelled(self) -> None:
-        self._say("Cancelled: nothing was added.")
-
     def _on_ended(self) -> None:
-        if not self._links.closed:
-            self._show_progress(None)
-            self._refresh()
-            self.settings.budget.catch_up()  # torch is loaded now
-
-    def _show_progress_of(self, done: int, total: int, what: str) -> None:
-        if self._links.job is not None and not self._links.job.token.cancelled:
-            self._show_progress(done)
-            self._say(what)
-
-    def _show_progress(self, done: int | None) -> None:
-        for widget in (self.progress, self.cancel):
-            widget.setVisible(done is not None)
-        self.cancel.setEnabled(True)
-        self.progress.setValue(done or 0)
-
-    def _say(self, sentence: str) -> None:
-        self.status.setText(sentence)
-        self.status.setVisible(bool(sentence))
+        self._refresh()
+        self.settings.budget.catch_up()  # torch is loaded now
 
     # -- opening -------------------------------------------------------------------------------------
 
@@ -291,14 +238,14 @@ class CompressiveMicroscope(PanelView):
 
     def add_set(self, source: str, sha256: str | None = None) -> None:
         """Add a pattern set from a file or the web, in the background, and choose it."""
-        if self._links.job is None:
-            self._begin("Pattern set", partial(settings.add_set, source, sha256), self._on_set_added)
+        if not self._runner.busy:
+            self._runner.begin("Pattern set", partial(settings.add_set, source, sha256), self._on_set_added)
 
     def _on_set_added(self, added: Added) -> None:
         if not self._links.closed:
             self.settings.offer(settings.pattern_sets())
             self.settings.choose_set(added.summary)
-            self._say(f"✓ {added.sentence}")
+            self._runner.say(f"✓ {added.sentence}")
 
     def _open_measurement(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", "Measurements (*.tif *.tiff)")
@@ -310,8 +257,8 @@ class CompressiveMicroscope(PanelView):
         try:
             layer = Layer.create(*read_layer(path))
         except DmuError as error:
-            self._on_failed(error)
+            self._runner.fail(error)
             return
         self._viewer.add_layer(layer)
         self.measurement.choose(str(layer.unique_id))
-        self._say(f"Opened '{layer.name}'.")
+        self._runner.say(f"Opened '{layer.name}'.")
