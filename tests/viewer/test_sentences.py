@@ -93,3 +93,10 @@ def test_columns_of_the_table_tell_comparisons_apart() -> None:
 def test_an_image_too_small_for_its_ratio_is_told(shape: tuple[int, int], said: bool) -> None:
     chosen = next(s for s in available_sets() if s.bin >= 16 and s.family == "learned" and s.ratio == 64)
     assert ("So small an image" in acquisition_summary(shape, chosen)) == said
+
+
+def test_the_real_ratio_of_a_small_image_is_written_in_plain_digits() -> None:
+    coarse = next(s for s in available_sets() if s.ratio == 1024 and s.family == "learned" and s.name == "nuclei")
+    assert acquisition_summary((520, 696), coarse).endswith("So small an image is compressed ×754 only.")
+    fine = next(s for s in available_sets() if s.bin >= 16 and s.ratio == 64 and s.family == "learned")
+    assert "e+" not in acquisition_summary((1, 1), fine)

@@ -13,7 +13,10 @@ from napari_dmu.microscope.measurement import MeasurementInfo
 
 KEY = "napari_dmu"
 SCHEMA_VERSION = 1
-Kind = Literal["measurement", "reconstruction", "labels", "matched", "missed", "invented", "error_bar", "imagined"]
+Kind = Literal[
+    "measurement", "reconstruction", "labels", "matched", "missed", "invented", "error_bar", "imagined",
+    "live_image", "live_labels",
+]  # fmt: skip
 Matrix = tuple[tuple[float, ...], ...]
 
 

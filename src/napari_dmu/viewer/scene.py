@@ -267,7 +267,7 @@ class Scene:
             if record is not None or key_of(layer) == specimen:
                 layer.name_overlay.font_size = NAME_SIZE
                 layer.name_overlay.visible = side_by_side
-            if record is not None and record.kind == "labels":
+            if record is not None and record.kind in ("labels", "live_labels"):
                 layer.contour = 0 if side_by_side else OUTLINE
         # On one another they tell more than the labels; beside each other each would need an image under it.
         self._show_compared(visible=not side_by_side)

@@ -14,6 +14,7 @@ TITLES: dict[Step, str] = {
 }
 RUN_ALL = "Measure, reconstruct, segment and compare in one go."
 RUN_ALL_BUT_CELLS = "Measure, reconstruct and compare in one go; this pattern set finds no cells."
+LIVE = "The plane in view, measured and reconstructed anew whenever you change a setting: try ratios and light."
 _DONE: dict[Step, str] = {
     "measure": "measured",
     "reconstruct": "reconstructed",

@@ -29,7 +29,8 @@ def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
         f"{grouped(samples)} samples instead of {grouped(pixels)} pixels. {dose}"
     )
     if pixels < 0.75 * chosen.ratio * samples:  # the border costs as much as the image
-        line += f" So small an image is compressed ×{pixels / samples:.2g} only."
+        really = pixels / samples
+        line += f" So small an image is compressed ×{really:.{0 if really >= 10 else 1}f} only."
     return line if planes == 1 else f"{grouped(planes)} planes, each measured by {line}"
 
 

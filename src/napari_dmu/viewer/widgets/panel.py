@@ -11,14 +11,16 @@ from napari_dmu.errors import DmuError
 from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
-from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.layers import array_of, is_rgb, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.live import Request, part_in_view, sentence
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
-from napari_dmu.viewer.sentences import RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
+from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
 from napari_dmu.viewer.summary import column_titles, figures
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
+from napari_dmu.viewer.widgets.live import Live
 from napari_dmu.viewer.widgets.runner import Runner
 from napari_dmu.viewer.widgets.view import PanelView
 from napari_dmu.zoo.library import Added
@@ -33,6 +35,8 @@ class CompressiveMicroscope(PanelView):
         self._scene = Scene(napari_viewer)
         self._links = Links()
         self._runner = Runner(self, self._links, self.progress, self.cancel, self.status)
+        self._live = Live(self, napari_viewer, self._live_request)
+        self._fresh = False  # whether the live view was just switched on
         self._suggested = ("", "")
         settings.prefer_own_reader()
         self._connect()
@@ -51,7 +55,7 @@ class CompressiveMicroscope(PanelView):
         self.run_all.clicked.connect(self._run_all)
         for step, button in self.buttons.items():
             button.clicked.connect(partial(self._run_one, step))
-        self._runner.started.connect(self._refresh)
+        self._runner.started.connect(self._on_started)
         self._runner.ended.connect(self._on_ended)
         self.open_measurement.clicked.connect(self._open_measurement)
         self.settings.add_set.clicked.connect(self._ask_for_set)
@@ -62,7 +66,14 @@ class CompressiveMicroscope(PanelView):
             self._links.connect(event, self._on_layers)
         self._links.connect(layers.selection.events.active, self._on_active)
         self._links.connect(grid.events.enabled, self._on_grid)
-        self.destroyed.connect(self._links.release)
+        self.live.toggled.connect(self._on_live_toggled)
+        self.settings.touched.connect(self._live.ask)
+        self._live.shown.connect(self._on_live)
+        self._live.failed.connect(self._on_live_failed)
+        for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):
+            self._links.connect(event, self._live.ask)
+        for links in (self._links, self._live.links):
+            self.destroyed.connect(links.release)
 
     # -- the viewer has changed ----------------------------------------------------------------------
 
@@ -129,6 +140,9 @@ class CompressiveMicroscope(PanelView):
             self.buttons[step].setToolTip(reason or TITLES[step])
         self.run_all.setEnabled(not not_all)
         self.run_all.setToolTip(not_all or (RUN_ALL if self._can_segment() else RUN_ALL_BUT_CELLS))
+        self.live.setEnabled(busy or not not_all)
+        self.live.setToolTip(LIVE if busy else not_all or LIVE)
+        self._live.ask()
 
     def _no_segmenter(self) -> str:
         layer = self._scene.layer(self.measurement.key())
@@ -221,9 +235,43 @@ class CompressiveMicroscope(PanelView):
         elif "reconstruct" in steps:
             self.trust.setVisible(False)  # what it says is of another image
 
+    def _on_started(self) -> None:
+        self._live.pause()  # it goes on when the work has ended
+        self._refresh()
+
     def _on_ended(self) -> None:
         self._refresh()
         self.settings.budget.catch_up()  # torch is loaded now
+
+    # -- the live view -------------------------------------------------------------------------------
+
+    def _live_request(self) -> tuple[Request, Work] | None:
+        """What the live view should show now."""
+        where, layer = self._where(), self._scene.layer(self.specimen.key())
+        if layer is None or self._runner.busy or self.settings.chosen_set() is None:
+            return None
+        choices = self.settings.choices()
+        work = self._scene.work(choices, measurement="", **where)
+        part, data = part_in_view(self._viewer, layer), id(array_of(layer))
+        return Request(choices, **where, data=data, part=part, cells=self._can_segment()), work
+
+    def _on_live_toggled(self, on: bool) -> None:
+        self._fresh = on
+        self._live.switch(on)
+
+    def _on_live(self, work: Work) -> None:
+        if self._fresh:
+            self.side_by_side.setChecked(True)
+        self._fresh = False
+        self._arrange()
+        self._runner.say(sentence(work))
+
+    def _on_live_failed(self, error: BaseException) -> None:
+        if isinstance(error, DmuError):
+            self._runner.say(f"⚠ {error}")  # no notification: it may come at every turn of a knob
+        else:
+            self.live.setChecked(False)
+            self._runner.fail(error)
 
     # -- opening -------------------------------------------------------------------------------------
 

@@ -59,9 +59,18 @@ class Seed(Steady, QSpinBox):
 
 
 class SettingsForm(QWidget):
-    """Ratio, pattern set and light; ``changed`` when what would be measured is another."""
+    """Ratio, pattern set and light.
+
+    Signals
+    -------
+    changed
+        Another pattern set.
+    touched
+        Anything at all.
+    """
 
     changed = Signal()
+    touched = Signal()
 
     def __init__(self, device: str) -> None:
         super().__init__()
@@ -100,6 +109,9 @@ class SettingsForm(QWidget):
         self.changed.connect(self._on_light)
         for amount in (self.photons, self.read_noise, self.background):
             amount.valueChanged.connect(self._on_light)
+        choices = (self.detector, self.method, self.segmenter, self.device)
+        for signal in (self.changed, self.seed.valueChanged, *(choice.chosen for choice in choices)):
+            signal.connect(self.touched)
 
     def _advanced(self, device: str) -> Section:
         self.detector = Choice("detector")
@@ -220,6 +232,7 @@ class SettingsForm(QWidget):
         self._on_light()  # even where the read noise is the same
 
     def _on_light(self) -> None:
+        self.touched.emit()
         chosen = self.chosen_set()
         self.budget.ask(None if chosen is None else partial(budget_of, chosen, self.choices()))
 

@@ -1,0 +1,133 @@
+"""Keeps the live view up to date: one job at a time, and the newest settings win."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_dmu.errors import DmuError
+from napari_dmu.viewer.live import Request, hide_cells, look, look_for_cells, show
+from napari_dmu.viewer.steps import Work
+from napari_dmu.viewer.widgets.links import Links
+from napari_dmu.viewer.worker import Job, Task
+
+DELAY = 150  # milliseconds after the last change, so that typing a number is one change
+TITLE = "Live view"
+
+# What is wanted now, with its work; None where nothing can be shown.
+Prepare = Callable[[], tuple[Request, Work] | None]
+
+
+class Live(QObject):
+    """Shows what is wanted now, as soon as the last picture is done or given up; goes with its panel.
+
+    Signals
+    -------
+    shown
+        The work whose layers have just been put in place.
+    failed
+        The exception.
+    """
+
+    shown = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self, panel: QObject, viewer: Any, prepare: Prepare) -> None:
+        super().__init__(panel)
+        self.links = Links()
+        self.on = False
+        self._viewer, self._prepare = viewer, prepare
+        self._wanted: Request | None = None  # of the job that runs, or the last one
+        self._image: Work | None = None  # whose cells come next
+        self._lit: tuple[Hashable, tuple[float, float] | None] = ("", None)  # the last intensity range and of what
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY)
+        self._timer.timeout.connect(self._update)
+
+    def switch(self, on: bool) -> None:
+        """Begin, or leave what is there as it is."""
+        self.on = on
+        if on:
+            self._timer.start()
+        else:
+            self.pause()
+
+    def ask(self, *_: Any) -> None:
+        """Something may have changed."""
+        if self.on and not self.links.closed:
+            self._timer.start()
+
+    def pause(self) -> None:
+        """Give up what is being worked on; ``ask`` goes on."""
+        self._timer.stop()
+        self._wanted = None
+        if self.links.job is not None:
+            self.links.job.cancel()
+
+    def _update(self) -> None:
+        if not self.on or self.links.closed:
+            return
+        try:
+            found = self._prepare()
+        except DmuError as error:
+            self._wanted = None
+            self.failed.emit(error)
+            return
+        if found is None:
+            self.pause()  # the specimen has gone, or other work comes first
+            return
+        if found[0] == self._wanted:
+            return
+        if self.links.job is not None:
+            self.links.job.cancel()  # when it has ended it asks again
+            return
+        self._wanted, work = found
+        if self._lit[0] == self._wanted.lit and work.specimen is not None:
+            work = replace(work, specimen=replace(work.specimen, intensity_range=self._lit[1]))
+        self._begin(partial(look, work, self._wanted.part), self._on_image)
+
+    def _begin(self, task: Task, succeeded: Callable[[Any], None]) -> None:
+        job = Job(TITLE, task)
+        job.succeeded.connect(succeeded)
+        job.failed.connect(self._on_failed)
+        job.cancelled.connect(self._on_cancelled)
+        job.ended.connect(self.links.forget)
+        job.ended.connect(self._on_ended)
+        self.links.job = job
+        job.start()
+
+    def _on_image(self, work: Work) -> None:
+        if self.links.closed or self._wanted is None:
+            return
+        assert work.specimen is not None
+        self._lit = self._wanted.lit, work.specimen.intensity_range
+        show(self._viewer, work.made)
+        if self._wanted.cells:
+            self._image = work
+        else:
+            hide_cells(self._viewer)
+        self.shown.emit(work)
+
+    def _on_cells(self, work: Work) -> None:
+        if not self.links.closed:
+            show(self._viewer, work.made)
+            self.shown.emit(work)
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._image = None
+        self.failed.emit(error)
+
+    def _on_cancelled(self) -> None:
+        self._image = None
+
+    def _on_ended(self) -> None:
+        if self.links.closed:
+            return
+        work, self._image = self._image, None
+        if work is not None and self.on:
+            self._begin(partial(look_for_cells, work), self._on_cells)
+        else:
+            self.ask()

@@ -1,0 +1,183 @@
+"""The live view in a real window: settings turned, sliders moved, the panel closed in the middle of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+
+from napari_dmu.viewer.layers import record_of
+from napari_dmu.viewer.widgets import live as live_widget
+
+pytestmark = pytest.mark.qt
+WAIT = 120_000  # milliseconds; the machine may be busy
+
+Opener = Callable[[], tuple[Any, Any]]
+
+
+@pytest.fixture
+def live_in(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> Any:
+    """Opens a window with a specimen and the live view on it; gives (viewer, panel)."""
+    panels = []
+
+    def open_panel(data: np.ndarray = cells, **options: Any) -> tuple[Any, Any]:
+        viewer, panel = panel_in()
+        viewer.add_image(data, name="cells", **options)
+        panels.append(panel)
+        qtbot.mouseClick(panel.live, Qt.MouseButton.LeftButton, pos=panel.live.rect().center() * 0.2)
+        assert panel.live.isChecked()
+        return viewer, panel
+
+    yield open_panel
+    for panel in panels:
+        job = panel._live.links.job
+        panel._live.links.release()
+        if job is not None:
+            qtbot.waitUntil(job.done.is_set, timeout=30_000)
+
+
+def _settled(qtbot: Any, panel: Any, *words: str) -> str:
+    """Wait until the live view is done and the status line has these words; give it."""
+
+    def done() -> bool:
+        live, text = panel._live, panel.status.text()
+        idle = live.links.job is None and not live._timer.isActive() and not panel._runner.busy
+        return idle and all(word in text for word in words)
+
+    qtbot.waitUntil(done, timeout=WAIT)
+    return str(panel.status.text())
+
+
+def _live(viewer: Any, kind: str = "live_image") -> Any:
+    (layer,) = [x for x in viewer.layers if record_of(x, kind) is not None]
+    return layer
+
+
+def test_the_picture_follows_the_settings(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "Live · ×64 nuclei", "PSNR", "cell")
+    assert [x.name for x in viewer.layers] == ["cells", "cells · ×64 nuclei · live", "cells · ×64 nuclei · live cells"]
+    assert panel.side_by_side.isChecked()
+    assert panel.metrics.columnCount() == 0  # a look is no result
+    panel.side_by_side.setChecked(False)
+    before = _live(viewer).data.copy()
+    for turn, word in (
+        (lambda: panel.settings.ratio.choose("256"), "×256 nuclei"),
+        (lambda: panel.settings.photons.setValue(20), "×256 nuclei"),
+        (lambda: panel.settings.method.choose("lmmse"), "×256 nuclei"),
+        (lambda: panel.settings.seed.setValue(3), "×256 nuclei"),
+    ):
+        turn()
+        assert panel._live._timer.isActive()
+        _settled(qtbot, panel, word, "cell")
+        after = _live(viewer).data
+        assert not np.array_equal(before, after)
+        before = after.copy()
+    record = record_of(_live(viewer))
+    assert record is not None
+    assert (record.info.acquisition.photons, record.info.seed, record.settings) == (20, 3, {"method": "lmmse"})
+    assert len(viewer.layers) == 3
+    assert not panel.side_by_side.isChecked()  # that was the user's choice
+
+    qtbot.mouseClick(panel.live, Qt.MouseButton.LeftButton, pos=panel.live.rect().center() * 0.2)
+    panel.settings.ratio.choose("64")
+    assert not panel._live._timer.isActive()
+    assert "×256" in _live(viewer).name  # what is there stays
+
+
+def test_it_follows_the_slider_of_a_stack(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in(np.stack([cells, cells[::-1], cells[:, ::-1]]), scale=(60, 1, 1))
+    _settled(qtbot, panel, "cell")
+    viewer.dims.set_current_step(0, 2)
+    _settled(qtbot, panel, "cell")
+    layer = _live(viewer)
+    assert layer.data.shape == (1, *cells.shape)
+    assert layer.translate[0] == 120
+    viewer.dims.set_current_step(0, 0)
+    _settled(qtbot, panel, "cell")
+    assert _live(viewer) is layer
+    assert layer.translate[0] == 0
+
+
+def test_a_set_without_a_segmenter_shows_no_cells_of_another(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "cell")
+    panel.settings.pattern_set.choose("structures/learned")
+    status = _settled(qtbot, panel, "×64 structures")
+    assert " cell" not in status
+    assert not _live(viewer, "live_labels").visible
+    panel.settings.pattern_set.choose("nuclei/learned")
+    _settled(qtbot, panel, "×64 nuclei", "cell")
+    assert _live(viewer, "live_labels").visible
+
+
+def test_run_all_comes_first_and_the_view_goes_on(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    qtbot.mouseClick(panel.run_all, Qt.MouseButton.LeftButton)  # while the first look is under way
+    qtbot.waitUntil(lambda: panel.metrics.columnCount() == 1, timeout=WAIT)
+    _settled(qtbot, panel, "Live", "cell")
+    kinds = [record_of(x).kind for x in viewer.layers if record_of(x) is not None]
+    assert sorted(kinds) == ["labels", "live_image", "live_labels", "measurement", "reconstruction"]
+    newest = next(x for x in viewer.layers if record_of(x, "reconstruction"))
+    np.testing.assert_array_equal(_live(viewer).data, newest.data)
+    assert panel.measurement.key()
+
+
+def test_what_cannot_be_measured_is_told_in_the_panel_alone(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    hole = cells.astype(np.float32)
+    hole[3, 4] = np.nan
+    notification_manager.records.clear()
+    viewer, panel = live_in(hole)
+    _settled(qtbot, panel, "⚠", "NaN")
+    assert notification_manager.records == []
+    assert len(viewer.layers) == 1
+    viewer.layers["cells"].data = cells
+    panel.settings.photons.setValue(500)
+    _settled(qtbot, panel, "Live", "cell")
+
+
+def test_what_is_not_expected_switches_it_off(qtbot: Any, live_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(live_widget, "look", broken)
+    notification_manager.records.clear()
+    _, panel = live_in()
+    qtbot.waitUntil(lambda: not panel.live.isChecked(), timeout=WAIT)
+    _settled(qtbot, panel, "⚠", "did not expect")
+    assert len(notification_manager.records) == 1
+
+
+def test_it_ends_with_its_specimen(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in()
+    qtbot.waitUntil(lambda: panel._live.links.job is not None, timeout=WAIT)
+    viewer.layers.clear()
+    _settled(qtbot, panel)
+    qtbot.wait(300)
+    assert len(viewer.layers) == 0
+    viewer.add_image(cells[::-1], name="another")
+    _settled(qtbot, panel, "cell")
+    assert _live(viewer).name.startswith("another")
+
+
+def test_it_waits_for_a_specimen(panel_in: Opener, cells: np.ndarray) -> None:
+    viewer, panel = panel_in()
+    assert not panel.live.isEnabled()
+    assert "Open an image" in panel.live.toolTip()
+    viewer.add_image(cells)
+    assert panel.live.isEnabled()
+
+
+def test_a_panel_that_closes_stops_it(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    qtbot.waitUntil(lambda: panel._live.links.job is not None, timeout=WAIT)
+    job = panel._live.links.job
+    viewer.window.remove_dock_widget(panel.parent())
+    panel.deleteLater()
+    qtbot.waitUntil(job.done.is_set, timeout=WAIT)
+    qtbot.wait(300)
+    assert len(viewer.layers) == 1
+    viewer.dims.ndisplay = 3  # nothing that the panel had connected is left
+    viewer.scene.camera.center = (0, 1, 1)
