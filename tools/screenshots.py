@@ -1,4 +1,4 @@
-"""Makes the pictures of the documentation: the window after Run all, on a sample that comes with the package.
+"""Makes the pictures of the documentation: the window after Run all and in the live view, on a sample of the package.
 
     python tools/screenshots.py [--out docs/images] [--image FILE --labels FILE] [--ratio 64]
 
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 1280, 720
 
 
 def main() -> None:
-    """Write the pictures: window-empty, window, window-overlay, window-budget, window-compare and window-series."""
+    """Write the pictures: window and window-empty, -overlay, -budget, -compare and -series; live.gif."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "images")
     parser.add_argument("--image", type=Path, help="a TIFF instead of the sample")
@@ -48,6 +48,7 @@ def take_all(options: argparse.Namespace) -> None:
     viewer.close()
 
     take_compared(options)
+    take_live(options)
 
     viewer, panel = open_window()
     viewer.open_sample("napari-dmu", "nuclei_time_series")
@@ -69,6 +70,38 @@ def take_compared(options: argparse.Namespace) -> None:
     panel.area.ensureWidgetVisible(panel.metrics)
     take(viewer, options.out / "window-compare.png")
     viewer.close()
+
+
+def take_live(options: argparse.Namespace) -> None:
+    """The live view while the ratio is turned up and then, at the usual one, the light down."""
+    from PIL import Image
+
+    viewer, panel = open_window()
+    open_specimen(viewer, options)
+    panel.live.click()
+    form, frames = panel.settings, []
+    turns = [*((form.ratio.choose, str(4**n)) for n in range(1, 6)), (form.ratio.choose, "64")]
+    with tempfile.TemporaryDirectory() as folder:
+        for turn, value in (*turns, (form.photons.setValue, 100), (form.photons.setValue, 10)):
+            turn(value)
+            wait_for_cells(panel)
+            take(viewer, Path(folder) / "frame.png")
+            frames.append(Image.open(Path(folder) / "frame.png").convert("RGB"))
+    viewer.close()
+    # One palette for all: colours that stay the same do not flicker.
+    palette = frames[0].quantize(96)
+    first, *others = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    first.save(options.out / "live.gif", save_all=True, append_images=others, duration=1500, loop=0, optimize=True)
+    print(options.out / "live.gif")
+
+
+def wait_for_cells(panel) -> None:
+    """Until the live view has found the cells of what is set now."""
+    panel.status.clear()
+    limit = time.monotonic() + 120
+    while "cell" not in panel.status.text() and time.monotonic() < limit:
+        wait(0.1)
+    print(panel.status.text())
 
 
 def register() -> None:
