@@ -101,6 +101,26 @@ def test_it_follows_the_slider_of_a_stack(qtbot: Any, live_in: Any, cells: np.nd
     assert layer.translate[0] == 0
 
 
+def test_of_a_large_image_the_part_in_view(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:
+    viewer, panel = panel_in()
+    viewer.add_image(np.tile(cells, (12, 10)), name="large")
+    viewer.scene.camera.zoom = 4
+    viewer.scene.camera.center = (0, 1152, 600)
+    panel.live.setChecked(True)
+    status = _settled(qtbot, panel, "cell")
+    assert "768\u202f×\u202f768 pixels in the middle of the view" in status
+    layer = _live(viewer)
+    assert layer.data.shape == (768, 768)
+    assert layer.translate[0] == 1152 - 768  # the last rows
+    assert abs(layer.translate[1] + 384 - 600) <= 64
+    assert viewer.scene.camera.zoom == 4  # the view stays where it was
+    assert not panel.side_by_side.isChecked()
+    viewer.scene.camera.center = (0, 0, 0)
+    _settled(qtbot, panel, "cell")
+    np.testing.assert_array_equal(layer.translate, (0, 0))
+    panel.live.setChecked(False)
+
+
 def test_a_set_without_a_segmenter_shows_no_cells_of_another(qtbot: Any, live_in: Any) -> None:
     viewer, panel = live_in()
     _settled(qtbot, panel, "cell")

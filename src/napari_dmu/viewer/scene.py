@@ -255,8 +255,11 @@ class Scene:
                     if self._record(other).run == run:
                         other.visible = not visible
 
-    def arrange(self, *, side_by_side: bool, specimen: str) -> None:
-        """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines."""
+    def arrange(self, *, side_by_side: bool, specimen: str, keep_view: bool = False) -> None:
+        """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines.
+
+        ``keep_view`` leaves zoom and place as they are, whatever the fields.
+        """
         grid = self._viewer.canvas.grid
         if side_by_side:
             grid.stride = 1  # the lowest layer, the specimen, comes first
@@ -271,9 +274,9 @@ class Scene:
                 layer.contour = 0 if side_by_side else OUTLINE
         # On one another they tell more than the labels; beside each other each would need an image under it.
         self._show_compared(visible=not side_by_side)
-        self._fit(side_by_side, specimen)
+        self._fit(side_by_side, specimen, keep_view=keep_view)
 
-    def _fit(self, side_by_side: bool, specimen: str) -> None:
+    def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:
         """Give the grid its columns, and fit the view where the fields are others than before.
 
         Otherwise the zoom is the user's, and so is a shape of the grid that they have set.
@@ -283,7 +286,7 @@ class Scene:
             columns = _columns(max(fields, 1), self._viewer.canvas.size, self.layer(specimen))
             grid.shape = self._shape = (-1, columns) if side_by_side else AUTOMATIC
         arranged = (side_by_side, fields if side_by_side else 0, specimen if side_by_side else "")
-        if arranged != self._arranged:
+        if arranged != self._arranged and not keep_view:
             self._viewer.reset_view(reset_camera_angle=False)
         self._arranged = arranged
 

@@ -12,7 +12,7 @@ from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.layers import array_of, is_rgb, layer_name, record_of, specimen_shape
-from napari_dmu.viewer.live import Request, part_in_view, sentence
+from napari_dmu.viewer.live import Request, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
@@ -260,11 +260,14 @@ class CompressiveMicroscope(PanelView):
         self._live.switch(on)
 
     def _on_live(self, work: Work) -> None:
-        if self._fresh:
+        layer = self._scene.layer(self.specimen.key())
+        part = layer is not None and is_part(work, layer)
+        if self._fresh and not part:
             self.side_by_side.setChecked(True)
         self._fresh = False
-        self._arrange()
-        self._runner.say(sentence(work))
+        # Where the view says what is looked at it is the user's.
+        self._scene.arrange(side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key(), keep_view=part)
+        self._runner.say(sentence(work, part=part))
 
     def _on_live_failed(self, error: BaseException) -> None:
         if isinstance(error, DmuError):
