@@ -93,5 +93,5 @@ def test_wrong_use(command: Command, recipe: Path, tmp_path: Path) -> None:
     recipe.write_text("name: [", encoding="utf-8")
     assert "YAML" in refuse(recipe)
     recipe.write_text(json.dumps({"name": "x"}), encoding="utf-8")
-    assert "not valid at" in refuse(recipe)
+    assert "the acquisition is missing" in refuse(recipe)
     assert not out.exists()

@@ -176,13 +176,13 @@ def test_a_stack_counts_its_cells_over_planes(base: Path) -> None:
         ({"images": ["in", "masks"]}, SettingsError, "Two images are called"),
         ({"truth": "nowhere"}, FileError, "folder of masks"),
         ({"ratio": 5}, PatternSetError, "no pattern set ×5"),
-        ({"ratio": "many"}, SettingsError, "at ratio"),
+        ({"ratio": "many"}, SettingsError, "for the ratio: "),
         ({"photons": -1}, SettingsError, "photons"),
         ({"segmenter": "magic"}, SettingsError, "magic"),
-        ({"method": "magic"}, SettingsError, "at method"),
-        ({"keep": ["everything"]}, SettingsError, "at keep"),
-        ({"images": []}, SettingsError, "at images"),
-        ({"unknown": 1}, SettingsError, "at unknown"),
+        ({"method": "magic"}, SettingsError, "for the method: "),
+        ({"keep": ["everything"]}, SettingsError, "for the keep: "),
+        ({"images": []}, SettingsError, "for the images: "),
+        ({"unknown": 1}, SettingsError, "no setting 'unknown'"),
     ],
 )
 def test_what_cannot_be_run_is_said_in_a_sentence(

@@ -90,7 +90,9 @@ def test_a_plan_that_cannot_work_is_refused_before_anything_is_trained(recipes: 
     assert "names z" in refused(FileError, recipes)
     (recipes / "matrix.yaml").write_text("order: [c]", encoding="utf-8")
     (recipes / "b.yaml").write_text(yaml.safe_dump({**quick(), "seed": -1}), encoding="utf-8")
-    assert "b.yaml is not valid at seed" in refused(SettingsError, recipes)
+    assert "'b.yaml' cannot be used because a value of -1 is not possible for the seed" in refused(
+        SettingsError, recipes
+    )
 
 
 def test_a_dry_run_scales_the_steps_of_every_stage_and_nothing_else() -> None:

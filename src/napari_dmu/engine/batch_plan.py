@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.files.zarr_measurement import is_zarr
+from napari_dmu.microscope.checking import file_error
 
 # What is taken from a folder; any other image is taken where it is named itself.
 ENDINGS = (".tif", ".tiff", ".zarr")
@@ -78,9 +79,7 @@ def run_settings(content: dict[str, Any], name: str) -> RunSettings:
     try:
         return RunSettings.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise SettingsError(f"{name} is not valid at {place}: {first['msg']}.") from error
+        raise file_error(error, name, RunSettings) from error
 
 
 def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.errors import FileError
 from napari_dmu.microscope.acquisition import Registration
-from napari_dmu.microscope.checking import settings_error
+from napari_dmu.microscope.checking import file_error
 
 SCHEMA_VERSION = 1
 
@@ -170,18 +169,4 @@ def read_run(path: str | os.PathLike[str]) -> CameraRun:
     try:
         return CameraRun.model_validate(raw)
     except ValidationError as error:
-        raise _sentence(error, where.name) from error
-
-
-def _sentence(error: ValidationError, name: str) -> SettingsError:
-    """The first unknown key with the nearest known one, else the first complaint."""
-    for complaint in error.errors(include_url=False):
-        if complaint["type"] == "extra_forbidden":
-            *above, key = (str(part) for part in complaint["loc"])
-            model: Any = {"roi": Roi, "orientation": Orientation, "registration": Registration, "planes": Planes}
-            known = list(model.get(above[0], CameraRun).model_fields if above else CameraRun.model_fields)
-            near = difflib.get_close_matches(key, known, n=1)
-            advice = f"write {near[0]!r} if that is meant" if near else f"choose from {', '.join(known)}"
-            return SettingsError(f"In '{name}' there is no setting {'.'.join((*above, key))!r}: {advice}.")
-    text = str(settings_error(error))
-    return SettingsError(f"'{name}' cannot be used because {text[:1].lower()}{text[1:]}")
+        raise file_error(error, where.name, CameraRun) from error

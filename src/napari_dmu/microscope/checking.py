@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -42,6 +43,42 @@ def settings_error(error: ValidationError) -> SettingsError:
     value = first["input"]
     shown = f"{value:g}" if isinstance(value, float) else repr(value)
     return SettingsError(f"A value of {shown} is not possible for the {name or 'settings'}: {advice}.")
+
+
+def file_error(error: ValidationError, name: str, model: type[BaseModel]) -> SettingsError:
+    """The first complaint about a settings file called ``name`` that should hold a ``model``.
+
+    An unknown entry comes first, with the nearest known one: it explains what else is missing.
+    """
+    complaints = error.errors(include_url=False)
+    first = next((c for c in complaints if c["type"] == "extra_forbidden"), complaints[0])
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = list(_model_at(model, first["loc"][:-1]).model_fields)
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1)
+        advice = f"write {near[0]!r} if that is meant" if near else f"choose from {', '.join(known)}"
+        return SettingsError(f"In '{name}' there is no setting {place!r}: {advice}.")
+    text = str(settings_error(error))
+    # Our own validators speak of entries beside each other, not of where they are.
+    where = f" at {place}" if place and first["type"] == "value_error" else ""
+    if ": " not in text:  # what is wrong alone, which is advice enough
+        return SettingsError(f"'{name}' cannot be used{where}: {text[:1].lower()}{text[1:]}")
+    return SettingsError(f"'{name}' cannot be used because{where} {text[:1].lower()}{text[1:]}")
+
+
+def _model_at(model: type[BaseModel], place: Sequence[int | str]) -> type[BaseModel]:
+    """The model of the entry at a place; numbers in it are items of a list."""
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = next(_models_in(model.model_fields[part].annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def checked_update(settings: Settings, changes: Mapping[str, Any]) -> Settings:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.checking import file_error
 from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape
 
@@ -190,7 +191,7 @@ def read_recipe(path: Path) -> Recipe:
     content = _read_yaml(path)
     if isinstance(content, dict) and (shared := content.pop("include", None)) is not None:
         if not isinstance(shared, str):
-            raise SettingsError(f"The recipe {path.name} is not valid at include: name one YAML file beside it.")
+            raise SettingsError(f"'{path.name}' cannot be used because of include: name one YAML file beside it.")
         common = _read_yaml(path.parent / shared)
         if not isinstance(common, dict):
             raise SettingsError(f"{shared}, which {path.name} includes, holds no entries: see the files in recipes/.")
@@ -198,9 +199,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise SettingsError(f"The recipe {path.name} is not valid at {place}: {first['msg']}.") from error
+        raise file_error(error, path.name, Recipe) from error
 
 
 def read_order(path: Path) -> tuple[str, ...]:
@@ -216,7 +215,9 @@ def read_order(path: Path) -> tuple[str, ...]:
     content = _read_yaml(path)
     order = content.get("order") if isinstance(content, dict) else None
     if not isinstance(order, list) or not all(isinstance(name, str) for name in order) or len(set(order)) < len(order):
-        raise SettingsError(f"{path.name} is not valid at order: list the recipes' names there, each of them once.")
+        raise SettingsError(
+            f"'{path.name}' cannot be used because of order: list the recipes' names there, each of them once."
+        )
     return tuple(order)
 
 
