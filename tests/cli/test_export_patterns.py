@@ -32,7 +32,7 @@ def test_an_export_holds_the_patterns_of_the_set(tmp_path: Path, capsys: pytest.
     assert main([*COMMAND, "-o", str(out), *options]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert "4 exposures of discs ×4, raster: 8 frames for DLP7000, 1024 × 768 mirrors" in captured.out
+    assert "4 exposures of discs ×4, raster: 9 frames for DLP7000, 1024 × 768 mirrors" in captured.out
     assert "27.4 µm" in captured.out
     np.testing.assert_array_equal(read_export(out), load("discs", ratio=4, family="raster").patterns)
     manifest = read_manifest(out)

@@ -22,6 +22,7 @@ from napari_dmu.files.dmd import (
 )
 from napari_dmu.files.manifest import read_manifest
 from napari_dmu.files.patterns import read_patterns
+from napari_dmu.microscope.registration import dot_spacing
 from napari_dmu.zoo.pattern_set import PatternSet
 
 
@@ -58,7 +59,7 @@ def test_the_manifest_says_everything(tmp_path: Path, instrument: PatternSet) ->
     export_patterns(instrument, tmp_path / "out", dmd="DLP6500", mirrors_per_pixel=2)
     raw = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     manifest = read_manifest(tmp_path / "out")
-    assert [e.role for e in manifest.frames] == ["exposure"] * 4 + ["all_on", "all_off", "orientation"]
+    assert [e.role for e in manifest.frames] == ["exposure"] * 4 + ["all_on", "all_off", "orientation", "dots"]
     assert [e.exposure for e in manifest.frames[:4]] == [0, 1, 2, 3]
     assert (raw["set_hash"], raw["exposures"], raw["period"], raw["bin"]) == (instrument.hash, 4, 8, 4)
     assert (raw["columns"], raw["rows"], raw["pitch"], raw["pixel_pitch"]) == (1920, 1080, 7.6, 15.2)
@@ -66,6 +67,11 @@ def test_the_manifest_says_everything(tmp_path: Path, instrument: PatternSet) ->
     for entry in manifest.frames:
         assert hashlib.sha256((tmp_path / "out" / entry.file).read_bytes()).hexdigest() == entry.sha256
     assert {e.file for e in manifest.frames} | {"manifest.json"} == {p.name for p in (tmp_path / "out").iterdir()}
+    dots = np.asarray(Image.open(tmp_path / "out" / manifest.frames[-1].file))
+    assert manifest.dot_spacing == dot_spacing(8, 4) == 64
+    row, column = (centre + 2 * 32 for centre in manifest.tile_centre)  # the middle of a tile, two mirrors a pixel
+    assert dots[row - 16 : row + 16, column - 16 : column + 16].all()
+    assert dots[row - 64 : row + 64, column - 64 : column + 64].sum() == 32**2
     on, off = (e.on_fraction for e in manifest.frames[4:6])
     assert (on, off) == (1.0, 0.0)
 
@@ -92,7 +98,7 @@ def test_bit_planes_are_packed_green_red_blue_and_come_back(tmp_path: Path, inst
 def test_more_frames_than_planes_fill_more_pictures(tmp_path: Path) -> None:
     many = make_set(tmp_path / "s.dmu.safetensors", bin=6, exposures=36, period=12, with_head=False)
     manifest = export_patterns(many, tmp_path / "out", dmd="40x30", packed=True)
-    assert [len(p.planes) for p in manifest.packed] == [24, 15]
+    assert [len(p.planes) for p in manifest.packed] == [24, 16]
     np.testing.assert_array_equal(read_export(tmp_path / "out"), many.patterns)
 
 

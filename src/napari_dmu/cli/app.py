@@ -26,6 +26,7 @@ from napari_dmu.cli.export_patterns import export_patterns
 from napari_dmu.cli.info import info
 from napari_dmu.cli.limits import limits
 from napari_dmu.cli.reconstruct import reconstruct
+from napari_dmu.cli.register import register
 from napari_dmu.cli.run import run
 from napari_dmu.cli.segment import segment
 from napari_dmu.cli.sets import sets
@@ -69,6 +70,7 @@ for _command in (
     segment,
     compare,
     export_patterns,
+    register,
     limits,
     run,
     train,

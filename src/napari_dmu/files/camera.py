@@ -57,7 +57,7 @@ def read_camera(path: str | os.PathLike[str]) -> Measurement:
     """
     where = Path(path)
     run = read_run(where)
-    summary = _summary(run)
+    summary = set_of_run(run)
     acquisition = summary.header.acquisition
     if run.align == "resample" and run.camera_bin == 1:
         raise SettingsError(
@@ -93,8 +93,14 @@ def read_camera(path: str | os.PathLike[str]) -> Measurement:
     return Measurement(data, info)
 
 
-def _summary(run: CameraRun) -> SetSummary:
-    """The header of the pattern set that was on the DMD."""
+def set_of_run(run: CameraRun) -> SetSummary:
+    """The header of the pattern set that was on the DMD.
+
+    Raises
+    ------
+    PatternSetError
+        It is not installed, or in another version.
+    """
     from napari_dmu.zoo.registry import available_sets
 
     sets = available_sets()

@@ -16,6 +16,7 @@ from napari_dmu.files.chips import Chip, chip_of
 from napari_dmu.files.folders import atomic_folder
 from napari_dmu.files.manifest import MANIFEST, FrameEntry, Manifest, PackedEntry, is_export, read_manifest
 from napari_dmu.microscope.patterns import check_binary
+from napari_dmu.microscope.registration import dot_pattern, dot_spacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,7 +117,8 @@ def export_patterns(
     packed
         Also write 24-bit RGB frames with 24 binary planes each, in the order of ``PLANES``.
     orientation
-        Also write a frame that shows which way is up, and one with all mirrors on and one with all off.
+        Also write frames for adjustment: one that shows which way is up, one with all mirrors on, one with all off,
+        and one of dots from which the registration is found (``files.registration``).
 
     Returns
     -------
@@ -147,8 +149,10 @@ def export_patterns(
     roles: dict[str, str] = dict.fromkeys(frames, "exposure")
     if orientation:
         lit = np.ones((chip.rows, chip.columns), dtype=np.bool_)
-        frames |= {"all_on": lit, "all_off": ~lit, "orientation": orientation_frame(chip)}
-        roles |= {name: name for name in ("all_on", "all_off", "orientation")}
+        dots = tiled(dot_pattern(period, acquisition.bin), chip, mirrors_per_pixel)
+        adjusting = {"all_on": lit, "all_off": ~lit, "orientation": orientation_frame(chip), "dots": dots}
+        frames |= adjusting
+        roles |= {name: name for name in adjusting}
     centre = (chip.rows // 2, chip.columns // 2)
     with atomic_folder(folder, replaceable=is_export, what="export") as temporary:
         entries, packs, names = [], [], list(frames)
@@ -174,6 +178,7 @@ def export_patterns(
             chip_source=chip.source or "size as given", mirrors_per_pixel=mirrors_per_pixel, mirrors=mirrors,
             pixel_pitch=None if chip.column_pitch is None else round(chip.column_pitch * mirrors_per_pixel, 4),
             tile_origin=(centre[0] % tile[0], centre[1] % tile[1]), tile_centre=centre,
+            dot_spacing=dot_spacing(period, acquisition.bin) if orientation else None,
             frames=tuple(entries), packed=tuple(packs), packed_planes=PLANES if packed else (),
         )  # fmt: skip
         (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

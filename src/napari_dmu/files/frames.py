@@ -159,9 +159,14 @@ class Corrections:
         """Type of the stored counts."""
         return np.uint16 if self.bits <= 16 else np.uint32
 
-    def _cropped(self, frame: NDArray[Any]) -> NDArray[Any]:
+    def cropped(self, frame: NDArray[Any]) -> NDArray[Any]:
+        """The part of a frame that is used, as it is stored."""
         roi = self.run.roi
         return frame if roi is None else frame[roi.y : roi.y + roi.height, roi.x : roi.x + roi.width]
+
+    def light(self, frame: NDArray[Any]) -> NDArray[np.float64]:
+        """A frame's part without dark counts, with the flat field divided out, as it lies on the patterns: counts."""
+        return oriented((self.cropped(frame) - self.dark) / self.flat, self.run.orientation)
 
     def _blocks(self, frame: NDArray[Any]) -> NDArray[Any]:
         b = self.run.camera_bin
@@ -177,7 +182,7 @@ class Corrections:
         SettingsError
             The frame has counts that its bit depth cannot have.
         """
-        raw, top = self._cropped(frame), 2**self.run.bits - 1
+        raw, top = self.cropped(frame), 2**self.run.bits - 1
         low, high = int(raw.min()), int(raw.max())
         if low < 0 or high > top:
             raise SettingsError(
@@ -190,7 +195,7 @@ class Corrections:
         if self.exact:
             counts = self._blocks(oriented(raw, turn)).sum(axis=(1, 3), dtype=np.uint64)
             return self._at_least(counts, full).astype(self.dtype), saturated
-        light = oriented((raw - self.dark) / self.flat, turn)
+        light = self.light(frame)
         if self.run.align == "resample":
             light = _resampled(light, self.run.registration, self.side)
             full = _resampled(full.astype(np.float64), self.run.registration, self.side)

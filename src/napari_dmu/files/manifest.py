@@ -22,7 +22,7 @@ class FrameEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
-    role: Literal["exposure", "all_on", "all_off", "orientation"]
+    role: Literal["exposure", "all_on", "all_off", "orientation", "dots"]
     exposure: int | None = None
     on_fraction: float
     sha256: str
@@ -51,6 +51,8 @@ class Manifest(BaseModel):
         (row, column) of the chip's centre mirror, at which a tile begins too.
     mirrors
         (rows, columns) of mirrors that make one pattern pixel.
+    dot_spacing
+        Pattern pixels from dot to dot in the frame of dots; None where there is no such frame.
     pixel_pitch
         Side of a pattern pixel on the chip (µm), where the chip's pitch is known.
     """
@@ -78,6 +80,7 @@ class Manifest(BaseModel):
     pixel_pitch: float | None
     tile_origin: tuple[int, int]
     tile_centre: tuple[int, int]
+    dot_spacing: int | None = None
     order: str = "One camera frame per exposure, in the order of `frames`; white is on."
     frames: tuple[FrameEntry, ...]
     packed: tuple[PackedEntry, ...] = ()

@@ -1,0 +1,44 @@
+"""``napari-dmu register``: where the patterns really lie on the camera, from a frame of dots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_dmu.cli.options import AsJson
+
+# Specimen pixels; twice as much costs the learned set at x64 1.9 dB (docs/results.md, "Robustness").
+SMALL = 0.25
+
+
+def register(
+    run: Annotated[Path, typer.Argument(help="YAML file of the camera run.", show_default=False)],
+    frames: Annotated[
+        list[Path],
+        typer.Argument(help="TIFF of the frame 'dots' on an even slide; several are averaged.", show_default=False),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Find where the patterns lie on the camera's frames, to be written into the YAML file."""
+    import json
+
+    from napari_dmu.cli.running import say
+    from napari_dmu.files.registration import measure_registration
+
+    found = measure_registration(run, frames)
+    r = found.registration
+    if as_json:
+        figures = {"dots": found.dots, "residual": found.residual, "largest_displacement": found.largest}
+        say(json.dumps({"registration": r.model_dump(), **figures}, indent=2))
+        return
+    say(f"registration: {{shift: [{r.shift[0]:g}, {r.shift[1]:g}], rotation: {r.rotation:g}, scale: {r.scale:g}}}")
+    say(
+        f"From {found.dots} dots, which lie within {found.residual:.2f} specimen pixels of it (root mean square); the "
+        f"largest displacement in the field is {found.largest:.1f} specimen pixels."
+    )
+    if found.largest > SMALL:
+        say(f"Write the first line into {run.name}, with 'align: resample' for the learned decoder.")
+    else:
+        say("That is small enough to be left alone.")
