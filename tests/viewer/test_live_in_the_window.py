@@ -145,6 +145,19 @@ def test_run_all_comes_first_and_the_view_goes_on(qtbot: Any, live_in: Any) -> N
     assert panel.measurement.key()
 
 
+def test_results_take_the_place_of_the_look_that_they_were_preceded_by(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "cell")
+    qtbot.mouseClick(panel.run_all, Qt.MouseButton.LeftButton)
+    _settled(qtbot, panel, "✓ Measured")
+    qtbot.wait(500)
+    assert panel.status.text().startswith("✓ Measured")  # what it advises stays
+    assert not _live(viewer).visible
+    panel.settings.photons.setValue(30)
+    _settled(qtbot, panel, "Live", "cell")
+    assert _live(viewer).visible
+
+
 def test_what_cannot_be_measured_is_told_in_the_panel_alone(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
     hole = cells.astype(np.float32)
     hole[3, 4] = np.nan

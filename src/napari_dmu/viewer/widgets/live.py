@@ -39,7 +39,8 @@ class Live(QObject):
         self.links = Links()
         self.on = False
         self._viewer, self._prepare = viewer, prepare
-        self._wanted: Request | None = None  # of the job that runs, or the last one
+        self._wanted: Request | None = None  # of the job that runs, or that failed
+        self._finished: Request | None = None  # what is shown, if all of it is
         self._image: Work | None = None  # whose cells come next
         self._lit: tuple[Hashable, tuple[float, float] | None] = ("", None)  # the last intensity range and of what
         self._timer = QTimer(self)
@@ -49,7 +50,7 @@ class Live(QObject):
 
     def switch(self, on: bool) -> None:
         """Begin, or leave what is there as it is."""
-        self.on = on
+        self.on, self._finished = on, None
         if on:
             self._timer.start()
         else:
@@ -79,12 +80,13 @@ class Live(QObject):
         if found is None:
             self.pause()  # the specimen has gone, or other work comes first
             return
-        if found[0] == self._wanted:
+        if found[0] in (self._wanted, self._finished):
             return
         if self.links.job is not None:
             self.links.job.cancel()  # when it has ended it asks again
             return
         self._wanted, work = found
+        self._finished = None
         if self._lit[0] == self._wanted.lit and work.specimen is not None:
             work = replace(work, specimen=replace(work.specimen, intensity_range=self._lit[1]))
         self._begin(partial(look, work, self._wanted.part), self._on_image)
@@ -109,11 +111,13 @@ class Live(QObject):
             self._image = work
         else:
             hide_cells(self._viewer)
+            self._finished = self._wanted
         self.shown.emit(work)
 
     def _on_cells(self, work: Work) -> None:
         if not self.links.closed:
             show(self._viewer, work.made)
+            self._finished = self._wanted
             self.shown.emit(work)
 
     def _on_failed(self, error: BaseException) -> None:
