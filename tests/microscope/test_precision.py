@@ -26,6 +26,18 @@ def test_settings_come_back_after_an_error() -> None:
     assert torch.backends.cudnn.allow_tf32 == before
 
 
+def test_who_comes_last_turns_it_back() -> None:
+    """Two threads in turn: a cancelled job may still be at work when the next one begins."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=True):
+        first, second = full_precision(torch.device("cuda")), full_precision(torch.device("cuda"))
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert not torch.backends.cudnn.allow_tf32
+        second.__exit__(None, None, None)
+        assert torch.backends.cudnn.allow_tf32
+
+
 def test_a_cpu_has_nothing_to_set() -> None:
     before = torch.backends.cudnn.allow_tf32
     with full_precision(torch.device("cpu")):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -89,6 +92,34 @@ def test_dots_repeat_with_whole_periods_and_are_wide_enough_for_a_camera(period:
     assert spacing // 4 >= bin / 2  # one camera pixel where two make a bin
     np.testing.assert_array_equal(dots, dots[::-1, ::-1])  # in the middle of its tile
     assert 0.05 < dots.mean() < 0.07
+
+
+NOISE: dict[str, Callable[[np.random.Generator], NDArray[Any]]] = {
+    "counts": lambda rng: rng.poisson(20, (64, 64)),
+    "few counts": lambda rng: rng.poisson(0.2, (48, 64)),
+    "normal": lambda rng: rng.normal(100, 5, (64, 64)),
+    "small": lambda rng: rng.poisson(3, (20, 20)),
+}
+
+
+@pytest.mark.parametrize("kind", list(NOISE))
+def test_noise_is_refused_whatever_it_looks_like(kind: str) -> None:
+    for seed in range(40):
+        image = NOISE[kind](np.random.default_rng(seed))
+        try:
+            found = find_registration(image.astype(float), 8, period=PERIOD, bin=BIN)
+        except SpecimenError as refusal:
+            assert_sentence(refusal)
+        else:  # a handful of specks may lie on a grid
+            assert found.dots < 8
+            assert np.isfinite(found.residual)
+
+
+def test_specks_beside_the_dots_do_no_harm() -> None:
+    light = seen(Registration(shift=(2, 1)))
+    light[5, 30], light[40, 3], light[33:35, 20] = light.max() * 2, light.max(), light.max()
+    found = find_registration(light, 8, period=PERIOD, bin=BIN)
+    np.testing.assert_allclose(found.registration.shift, (2, 1), atol=0.1)
 
 
 @pytest.mark.parametrize(

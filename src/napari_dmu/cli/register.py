@@ -25,7 +25,9 @@ def register(
     import json
 
     from napari_dmu.cli.running import say
+    from napari_dmu.files.camera_run import read_run
     from napari_dmu.files.registration import measure_registration
+    from napari_dmu.microscope.acquisition import Registration
 
     found = measure_registration(run, frames)
     r = found.registration
@@ -38,7 +40,9 @@ def register(
         f"From {found.dots} dots, which lie within {found.residual:.2f} specimen pixels of it (root mean square); the "
         f"largest displacement in the field is {found.largest:.1f} specimen pixels."
     )
+    had = read_run(run).registration != Registration()
     if found.largest > SMALL:
-        say(f"Write the first line into {run.name}, with 'align: resample' for the learned decoder.")
+        instead = " in place of the one that is there" if had else ""
+        say(f"Write the first line into {run.name}{instead}, with 'align: resample' for the learned decoder.")
     else:
-        say("That is small enough to be left alone.")
+        say(f"That is small enough to be left alone{f': take the registration out of {run.name}' if had else ''}.")

@@ -63,6 +63,7 @@ def compare_planes(
     labels: ArrayLike | None,
     truth_labels: ArrayLike | None,
     *,
+    limits: tuple[float, float] | None = None,
     progress: Progress | None,
     cancel: CancelToken | None,
 ) -> Comparison:
@@ -83,7 +84,7 @@ def compare_planes(
         cells = (pair[0].labels, pair[1].labels)
         if masks := [name for name, made in zip(("labels", "true labels"), pair, strict=True) if made.pieces]:
             notes.append(pieces_sentence(masks))
-    limits = stack_range(true, cancel)
+    limits = limits or stack_range(true, cancel)
     planes: list[ImageQuality] = []
     matches: list[SegmentationQuality] = []
     total = plane_count(true)

@@ -245,22 +245,24 @@ def compare(
     *,
     labels: ArrayLike | None = None,
     truth_labels: ArrayLike | None = None,
+    intensity_range: tuple[float, float] | None = None,
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
 ) -> Comparison:
     """Compare a reconstruction, and labels where given, with the truth.
 
     All are (..., Y, X) of one shape. Scores are means over planes; the truth's 0.1 and 99.9 percentiles (over
-    the whole stack) are 0 and 1.
+    the whole stack), or the ``intensity_range``, are 0 and 1.
 
     Raises
     ------
     SpecimenError
         Where shapes differ or values are not finite.
     SettingsError
-        Where only one of the two label images is given.
+        Where only one of the two label images is given, or the range is none.
     """
-    return compare_planes(image, truth, labels, truth_labels, progress=progress, cancel=cancel)
+    limits = None if intensity_range is None else range_of(intensity_range)
+    return compare_planes(image, truth, labels, truth_labels, limits=limits, progress=progress, cancel=cancel)
 
 
 def assess(

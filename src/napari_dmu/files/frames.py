@@ -44,7 +44,7 @@ class FrameStack:
 def _files(folder: Path, names: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for name in names:
-        if not any(sign in name for sign in "*?["):
+        if not any(sign in name for sign in "*?[") or (folder / name).is_file():
             files.append(folder / name)
             continue
         root = Path(name)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections.abc import Iterator
 
 import torch
 
@@ -15,6 +17,30 @@ def full_precision(device: torch.device) -> contextlib.AbstractContextManager[No
     """
     if device.type != "cuda":
         return contextlib.nullcontext()
-    now = torch.backends.cudnn
-    kept = {"enabled": now.enabled, "benchmark": now.benchmark, "deterministic": now.deterministic}
-    return torch.backends.cudnn.flags(**kept, allow_tf32=False)
+    return _HELD.back()
+
+
+class _Held:
+    """PyTorch's switch is one for all threads: the first who needs it turns it off, the last one turns it back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users, self._before = 0, True
+
+    @contextlib.contextmanager
+    def back(self) -> Iterator[None]:
+        with self._lock:
+            if self._users == 0:
+                self._before = bool(torch.backends.cudnn.allow_tf32)
+                torch.backends.cudnn.allow_tf32 = False
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    torch.backends.cudnn.allow_tf32 = self._before
+
+
+_HELD = _Held()

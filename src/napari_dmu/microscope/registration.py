@@ -96,8 +96,9 @@ def find_registration(image: NDArray[np.floating], side: float, *, period: int, 
     turn, move = _fit(seen, _places(turn * seen + move, spacing))
     distance = np.abs(turn * seen + move - _places(turn * seen + move, spacing))
     residual = float(np.sqrt(np.mean(distance**2)))
-    # Dots twice as far apart lie on the grid as well.
-    if residual > spacing / 16 or not 0.75 < spacing / (_neighbour(seen) * abs(turn)) < 1.5:
+    # Dots twice as far apart lie on the grid as well, and all on one place of it fit each other.
+    apart = _neighbour(seen) * abs(turn) / spacing
+    if residual > spacing / 16 or not (0.5 < abs(turn) < 2 and 2 / 3 < apart < 4 / 3):
         raise SpecimenError(
             f"The dots do not lie on a grid of {spacing} specimen pixels: check camera_bin, the roi and the "
             "magnification, and that it is the frame of dots of this pattern set."
@@ -173,12 +174,15 @@ def _dots(image: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
         for _ in range(2):
             row, column = np.rint(place).astype(int)
             if min(row, column) < reach or row + reach >= image.shape[0] or column + reach >= image.shape[1]:
-                break
+                break  # not all of it is in the picture
             part = image[row - reach : row + reach + 1, column - reach : column + reach + 1]
             light = part - np.median(np.concatenate([part[0], part[-1], part[1:-1, 0], part[1:-1, -1]]))
-            place = np.array(
-                [row + offsets @ light.sum(axis=1) / light.sum(), column + light.sum(axis=0) @ offsets / light.sum()]
-            )
+            if light.sum() <= 0:
+                break  # a speck of noise
+            moved = np.array([light.sum(axis=1) @ offsets, light.sum(axis=0) @ offsets]) / light.sum()
+            if np.abs(moved).max() > reach:
+                break  # light on both sides of darkness: no dot
+            place = np.array([row, column]) + moved
         else:
             found.append(place)
     return np.array(found).reshape(-1, 2)

@@ -185,6 +185,7 @@ def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         work.specimen.data,
         labels=work.labels if pair else None,
         truth_labels=work.truth_labels if pair else None,
+        intensity_range=work.specimen.intensity_range,
         progress=progress,
         cancel=cancel,
     )

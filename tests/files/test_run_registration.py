@@ -41,10 +41,12 @@ def _sets(instrument: PatternSet, folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("NAPARI_DMU_SETS", str(folder))
 
 
-def on_camera(instrument: PatternSet, patterns: NDArray[np.uint8], specimen: NDArray[Any]) -> NDArray[np.uint16]:
-    """Frames (T, y, x) of a camera that sees patterns displaced by ``TRUE``, turned, with a frame around them."""
+def on_camera(
+    instrument: PatternSet, patterns: NDArray[np.uint8], specimen: NDArray[Any], where: Registration = TRUE
+) -> NDArray[np.uint16]:
+    """Frames (T, y, x) of a camera that sees displaced patterns, turned, with a frame around them."""
     acquisition = instrument.acquisition.model_copy(
-        update={"bin": SIDE, "period": patterns.shape[-1], "exposures": len(patterns), "registration": TRUE}
+        update={"bin": SIDE, "period": patterns.shape[-1], "exposures": len(patterns), "registration": where}
     )
     light = Microscope(torch.from_numpy(patterns).double(), acquisition).forward(torch.from_numpy(specimen).double())
     frames = np.rint(light.numpy() * PHOTONS / SIDE**2 + OFFSET).astype(np.uint16)
@@ -57,6 +59,8 @@ def run(tmp_path: Path, instrument: PatternSet) -> Path:
     """A YAML file without a registration, beside it ``dots.tif`` and the frames of a specimen."""
     dots = on_camera(instrument, dot_pattern(8, 4)[None], np.ones((FIELD, FIELD)))
     tifffile.imwrite(tmp_path / "dots.tif", dots[0])
+    aligned = on_camera(instrument, dot_pattern(8, 4)[None], np.ones((FIELD, FIELD)), Registration())
+    tifffile.imwrite(tmp_path / "aligned.tif", aligned[0])
     cells = discs((FIELD, FIELD), seed=3, count=60)[0]
     frames = on_camera(instrument, instrument.patterns, cells)
     tifffile.imwrite(tmp_path / "frames.tif", frames, photometric="minisblack")
@@ -96,6 +100,20 @@ def test_the_line_that_is_printed_aligns_the_measurement(
     )
     error, usual = (float(np.sqrt(np.mean((one - right) ** 2))) for one in (ours, left_alone))
     assert error < usual / 20
+
+
+def test_a_registration_that_is_no_longer_true_is_told(
+    run: Path, tmp_path: Path, instrument: PatternSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, registration={"shift": [3.0, 2.0]})
+    assert main(["register", str(run), str(tmp_path / "dots.tif")]) == 0
+    assert "in place of the one that is there" in capsys.readouterr().out
+    (tmp_path / "dots[1].tif").write_bytes((tmp_path / "aligned.tif").read_bytes())  # a name that looks like a pattern
+    assert main(["register", str(run), str(tmp_path / "dots[1].tif")]) == 0
+    assert "take the registration out of run.yaml" in capsys.readouterr().out
+    write(tmp_path)
+    assert main(["register", str(run), str(tmp_path / "aligned.tif")]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("That is small enough to be left alone.")
 
 
 def test_several_frames_are_averaged_and_json_is_printed(
