@@ -13,9 +13,9 @@ from support import discs, make_set
 import napari_dmu as dmu
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.viewer.layers import record_of, specimen_of
-from napari_dmu.viewer.live import SIDE, Part, cut, look, look_for_cells, part_in_view, sentence, show
+from napari_dmu.viewer.live import SIDE, Part, cut, look, look_for_cells, part_in_view, sentence, set_aside, show
 from napari_dmu.viewer.scene import Scene, key_of
-from napari_dmu.viewer.steps import Choices, Work
+from napari_dmu.viewer.steps import Choices, Work, run_steps
 
 CHOICES = Choices(name="discs", ratio=4, family="raster", device="cpu")
 
@@ -142,7 +142,7 @@ def test_layers_are_replaced_in_place_and_follow_the_plane() -> None:
     looked_at(viewer, layer)
     image, cells = live(viewer)
     before = image.data.copy()
-    image.visible, image.gamma = False, 0.5
+    image.visible, image.gamma = False, 0.5  # as the user likes it
     viewer.dims.set_current_step(0, 2)
     looked_at(viewer, layer, CHOICES.model_copy(update={"photons": 50.0}))
     assert live(viewer) == (image, cells)  # the very same layers
@@ -150,7 +150,7 @@ def test_layers_are_replaced_in_place_and_follow_the_plane() -> None:
     assert not np.array_equal(image.data, before)
     np.testing.assert_allclose(image.translate, (7 + 2 * 60, 0, 3))
     np.testing.assert_allclose(cells.translate, image.translate)
-    assert (image.visible, image.gamma) == (True, 0.5)
+    assert (image.visible, image.gamma) == (False, 0.5)
     record = record_of(image)
     assert record is not None
     assert record.info.acquisition.photons == 50
@@ -170,11 +170,45 @@ def test_another_specimen_takes_the_same_places() -> None:
     assert image.name == "two · ×4 discs raster · live"
 
 
+def test_what_was_set_aside_comes_back_on_top() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(film()[0], name="one")
+    looked_at(viewer, layer)
+    image, cells = live(viewer)
+    cells.visible = False  # by the user
+    set_aside(viewer)
+    result = viewer.add_image(film()[0], name="a result")
+    looked_at(viewer, layer, CHOICES.model_copy(update={"photons": 50.0}))
+    assert (image.visible, cells.visible) == (True, False)
+    assert list(viewer.layers) == [layer, cells, result, image]
+    set_aside(viewer, hidden=True)
+    looked_at(viewer, layer)
+    assert (image.visible, cells.visible) == (True, True)
+    assert list(viewer.layers) == [layer, result, image, cells]
+
+
+def test_a_part_is_scored_by_the_range_it_was_lit_with() -> None:
+    viewer = ViewerModel()
+    stack = film()
+    stack[1] //= 8
+    layer = viewer.add_image(stack)
+    viewer.dims.set_current_step(0, 1)
+    work = looked_at(viewer, layer)
+    instrument = dmu.load("discs", ratio=4, family="raster")
+    light = {"photons": CHOICES.photons, "read_noise": CHOICES.read_noise, "background": CHOICES.background}
+    image = dmu.reconstruct(dmu.simulate(stack, instrument, device="cpu", **light), device="cpu")
+    assert work.comparison is not None
+    assert work.comparison.psnr == pytest.approx(dmu.compare(image, stack).planes[1].psnr, abs=0.5)
+
+
 def test_live_layers_are_neither_specimens_nor_results() -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(film()[0], name="one")
     looked_at(viewer, layer)
     scene = Scene(viewer)
+    done = scene.work(CHOICES, specimen=key_of(layer), measurement="", truth="", luminance=False)
+    scene.add(run_steps(("measure",), done, lambda *_: None, CancelToken()).made)
+    assert scene.measured_as(key_of(viewer.layers[-1])) == key_of(viewer.layers[-1])
     assert [name for _, name in scene.specimens()] == ["one"]
     assert scene.truths(key_of(layer)) == []
     assert scene.newest("reconstruction") is None

@@ -34,6 +34,7 @@ def live_in(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> Any:
     for panel in panels:
         job = panel._live.links.job
         panel._live.links.release()
+        panel._live.of_layer.release()
         if job is not None:
             qtbot.waitUntil(job.done.is_set, timeout=30_000)
 
@@ -195,6 +196,66 @@ def test_it_ends_with_its_specimen(qtbot: Any, live_in: Any, cells: np.ndarray) 
     assert _live(viewer).name.startswith("another")
 
 
+def test_there_and_back_again_shows_what_is_set(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in(np.stack([cells, cells[::-1], cells[:, ::-1]]))
+    _settled(qtbot, panel, "cell")
+    here, there = (viewer.dims.current_step[0] + 1) % 3, (viewer.dims.current_step[0] + 2) % 3
+    viewer.dims.set_current_step(0, here)
+    qtbot.waitUntil(lambda: panel._live.links.job is not None, timeout=WAIT)
+    viewer.dims.set_current_step(0, there)
+    qtbot.waitUntil(lambda: panel._live.links.job is None or panel._live.links.job.token.cancelled, timeout=WAIT)
+    viewer.dims.set_current_step(0, here)
+    _settled(qtbot, panel, "cell")
+    for kind in ("live_image", "live_labels"):
+        assert _live(viewer, kind).translate[0] == here
+
+
+def test_what_the_user_has_hidden_and_zoomed_stays_so(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "cell")
+    viewer.layers["cells"].visible = False
+    viewer.scene.camera.zoom = 9
+    _live(viewer, "live_labels").visible = False
+    panel.settings.photons.setValue(40)
+    _settled(qtbot, panel, "cell")
+    assert [x.visible for x in viewer.layers] == [False, True, False]
+    assert viewer.scene.camera.zoom == 9
+
+
+def test_it_follows_the_specimen_itself(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "cell")
+    before = _live(viewer).data.copy()
+    viewer.layers["cells"].data = cells[::-1] * 20
+    _settled(qtbot, panel, "cell")
+    assert _live(viewer).data.max() > 10 * before.max()
+    viewer.layers["cells"].scale = (3, 3)
+    _settled(qtbot, panel, "cell")
+    np.testing.assert_array_equal(_live(viewer).scale, (3, 3))
+    np.testing.assert_array_equal(_live(viewer, "live_labels").scale, (3, 3))
+
+
+def test_a_look_at_a_specimen_that_has_gone_is_dropped(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    looks: list[Any] = []
+    panel._live.shown.connect(lambda work, _: looks.append(work))
+    _settled(qtbot, panel, "cell")
+    viewer.layers.clear()
+    for deliver in (panel._live._on_image, panel._live._on_cells):  # before the panel has seen that it is gone
+        deliver(looks[-1])
+    assert len(viewer.layers) == 0
+
+
+def test_a_warning_goes_with_its_cause(qtbot: Any, live_in: Any) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "cell")
+    viewer.add_image(np.zeros((64, 64, 3), np.uint8), rgb=True, name="colour")
+    panel.specimen.setCurrentText("colour")
+    _settled(qtbot, panel, "⚠", "colour image")
+    panel.specimen.setCurrentText("cells")
+    _settled(qtbot, panel, "Live", "cell")
+
+
 def test_it_waits_for_a_specimen(panel_in: Opener, cells: np.ndarray) -> None:
     viewer, panel = panel_in()
     assert not panel.live.isEnabled()
@@ -206,11 +267,12 @@ def test_it_waits_for_a_specimen(panel_in: Opener, cells: np.ndarray) -> None:
 def test_a_panel_that_closes_stops_it(qtbot: Any, live_in: Any) -> None:
     viewer, panel = live_in()
     qtbot.waitUntil(lambda: panel._live.links.job is not None, timeout=WAIT)
-    job = panel._live.links.job
+    job, step = panel._live.links.job, viewer.dims.events.current_step
+    assert any("Live" in str(callback) for callback in step.callbacks)
     viewer.window.remove_dock_widget(panel.parent())
     panel.deleteLater()
     qtbot.waitUntil(job.done.is_set, timeout=WAIT)
     qtbot.wait(300)
     assert len(viewer.layers) == 1
-    viewer.dims.ndisplay = 3  # nothing that the panel had connected is left
-    viewer.scene.camera.center = (0, 1, 1)
+    for emitter in (step, viewer.scene.camera.events.center, viewer.layers[0].events.data):
+        assert not any("Live" in str(callback) for callback in emitter.callbacks)

@@ -5,7 +5,7 @@ lie on the plane that they were made of, so a stack never shows them beside anot
 the middle of the view is taken, lit as the whole. No Qt here.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.engine.stacks import stack_range
 from napari_dmu.viewer.layers import LayerData, SpecimenInput, layer_name, part_geometry, record_of, specimen_shape
-from napari_dmu.viewer.record import Kind, RunRecord, read_record
+from napari_dmu.viewer.record import Geometry, Kind, RunRecord, read_record
 from napari_dmu.viewer.steps import Choices, Step, Work, run_steps
 from napari_dmu.viewer.summary import NARROW
 
@@ -25,6 +25,7 @@ RASTER = 128  # the view is followed in steps of so many pixels, not with every 
 IMAGE: tuple[Step, ...] = ("measure", "reconstruct", "compare")
 CELLS: tuple[Step, ...] = ("segment", "compare")
 KINDS: dict[Kind, Kind] = {"reconstruction": "live_image", "labels": "live_labels"}
+ASIDE = "napari_dmu_aside"  # in the metadata of a live layer that we have hidden
 NAMES: dict[Kind, str] = {"live_image": "live", "live_labels": "live cells"}
 
 
@@ -51,14 +52,16 @@ class Request:
     specimen: str  # keys of layers
     truth: str
     luminance: bool
-    data: int  # identity of the specimen's array: a layer may be given another
+    version: int  # of the specimen's pixels: a layer may be given others
+    geometry: Geometry
     part: Part
+    lazy: bool
     cells: bool  # whether they are searched for
 
     @property
     def lit(self) -> Hashable:
         """What the intensity range depends on."""
-        return self.specimen, self.data, self.luminance, self.part.plane
+        return self.specimen, self.version, self.luminance, self.part.plane if self.lazy else ()
 
 
 def part_in_view(viewer: Any, layer: Any) -> Part:
@@ -79,12 +82,17 @@ def _span(middle: float, length: int) -> tuple[int, int]:
     return int(np.clip(first, 0, length - SIDE)), SIDE
 
 
+def is_lazy(data: Any) -> bool:
+    """Whether reading all of a stack may take long (colours are turned into luminance as they are read)."""
+    return not isinstance(data, np.ndarray) or isinstance(data, np.memmap)
+
+
 def cut(specimen: SpecimenInput, part: Part, cancel: CancelToken | None = None) -> SpecimenInput:
     """That part of a specimen, read now, lit as the whole: as the stack, or as the plane where the stack is lazy."""
     plane = specimen.data[part.plane] if part.plane else specimen.data
     rows_columns = part.slices[-2:]
-    in_memory = isinstance(specimen.data, np.ndarray) and not isinstance(specimen.data, np.memmap)
-    limits = specimen.intensity_range or stack_range(specimen.data if in_memory else np.asarray(plane), cancel)
+    whole = np.asarray(plane) if is_lazy(specimen.data) else specimen.data
+    limits = specimen.intensity_range or stack_range(whole, cancel)
     pixels = np.asarray(plane[rows_columns])[(None,) * len(part.plane)]
     start = (*part.plane, *part.start)
     return replace(specimen, data=pixels, geometry=part_geometry(specimen.geometry, start), intensity_range=limits)
@@ -109,20 +117,25 @@ def look_for_cells(work: Work, progress: Progress, cancel: CancelToken) -> Work:
     return run_steps(CELLS, replace(work, made=()), progress, cancel)
 
 
-def show(viewer: Any, made: Sequence[LayerData]) -> list[Any]:
-    """Put what was made in the place of the live layers, or on top where there are none; gives the layers."""
+def show(viewer: Any, made: Sequence[LayerData]) -> bool:
+    """Put what was made in the place of the live layers, or on top; whether a layer came into view by it.
+
+    A layer that the user has hidden stays hidden; one that was set aside comes back, on top.
+    """
     active = viewer.layers.selection.active
-    shown = [_put(viewer, *live) for live in map(_as_live, made) if live is not None]
+    came = [_put(viewer, *live) for live in map(_as_live, made) if live is not None]
     if active is not None and active in viewer.layers:
         viewer.layers.selection.active = active
-    return shown
+    return any(came)
 
 
-def hide_cells(viewer: Any) -> None:
-    """The cells of the last picture are not those of the next."""
+def set_aside(viewer: Any, kinds: Collection[Kind] = ("live_image", "live_labels"), *, hidden: bool = False) -> None:
+    """Hide live layers until there is something to show again; ``hidden``: those that the user hid, too."""
     for layer in viewer.layers:
-        if record_of(layer, "live_labels") is not None:
+        record = record_of(layer)
+        if record is not None and record.kind in kinds and (hidden or layer.visible):
             layer.visible = False
+            layer.metadata = {**layer.metadata, ASIDE: True}
 
 
 def is_part(work: Work, layer: Any) -> bool:
@@ -144,7 +157,8 @@ def sentence(work: Work, *, part: bool = False) -> str:
         text += f" · {number} cell{'' if number == 1 else 's'}"
         if work.comparison is not None and work.comparison.f1 is not None:
             text += f" of {work.comparison.truth_count}, F1 {work.comparison.f1:.3f}"
-    return text + "."
+    notes = () if work.comparison is None else work.comparison.notes
+    return " ".join((f"{text}.", *notes))
 
 
 def _figures(comparison: Comparison) -> str:
@@ -162,23 +176,30 @@ def _as_live(made: LayerData) -> tuple[LayerData, RunRecord] | None:
     return (data, options, kind), live
 
 
-def _put(viewer: Any, made: LayerData, record: RunRecord) -> Any:
+def _put(viewer: Any, made: LayerData, record: RunRecord) -> bool:
+    """Show one result; whether its layer has come into view by it."""
     data, options, _ = made
     there = next((x for x in viewer.layers if record_of(x, record.kind) is not None), None)
     if there is None:
-        return viewer.add_layer(Layer.create(*made))
-    old = record_of(there)
+        viewer.add_layer(Layer.create(*made))
+        return True
+    old, place = record_of(there), viewer.layers.index(there)
     assert old is not None
+    aside = ASIDE in there.metadata
     here = old.geometry.model_copy(update={"translate": record.geometry.translate})
     if there.data.shape != data.shape or here != record.geometry or old.specimen_id != record.specimen_id:
-        place, layer = viewer.layers.index(there), Layer.create(*made)
+        layer = Layer.create(*made)
+        layer.visible = there.visible
         viewer.layers.remove(there)
         viewer.layers.insert(place, layer)
-        return layer
-    there.data = data
-    if "features" in options:
-        there.features = options["features"]
-    there.translate, there.name, there.metadata, there.visible = (
-        options["translate"], options["name"], options["metadata"], True,
-    )  # fmt: skip
-    return there
+        there, fresh = layer, True
+    else:
+        fresh = False
+        there.data = data
+        if "features" in options:
+            there.features = options["features"]
+        there.translate, there.name, there.metadata = options["translate"], options["name"], options["metadata"]
+    if aside:
+        viewer.layers.move(place, len(viewer.layers))
+        there.visible = True
+    return aside or fresh

@@ -20,6 +20,7 @@ from napari_dmu.viewer.layers import (
     specimen_of,
     specimen_shape,
 )
+from napari_dmu.viewer.live import set_aside
 from napari_dmu.viewer.reader import is_measurement
 from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
@@ -236,6 +237,7 @@ class Scene:
 
     def _hide_results(self, specimen_id: str) -> None:
         """A new measurement takes the place of older ones of its specimen; the eye beside each layer brings it back."""
+        set_aside(self._viewer)
         for layer in self._viewer.layers:
             record = record_of(layer)
             if record is not None and record.specimen_id == specimen_id:
@@ -255,10 +257,19 @@ class Scene:
                     if self._record(other).run == run:
                         other.visible = not visible
 
-    def arrange(self, *, side_by_side: bool, specimen: str, keep_view: bool = False) -> None:
+    def arrange(self, *, side_by_side: bool, specimen: str, looking: bool = False, keep_view: bool = False) -> None:
         """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines.
 
-        ``keep_view`` leaves zoom and place as they are, whatever the fields.
+        Parameters
+        ----------
+        side_by_side
+            Which of the two.
+        specimen
+            Key of the specimen.
+        looking
+            For the live view: the newest comparison is of another picture and stays as it is.
+        keep_view
+            Leaves zoom and place as they are, whatever the fields.
         """
         grid = self._viewer.canvas.grid
         if side_by_side:
@@ -273,7 +284,8 @@ class Scene:
             if record is not None and record.kind in ("labels", "live_labels"):
                 layer.contour = 0 if side_by_side else OUTLINE
         # On one another they tell more than the labels; beside each other each would need an image under it.
-        self._show_compared(visible=not side_by_side)
+        if not looking:
+            self._show_compared(visible=not side_by_side)
         self._fit(side_by_side, specimen, keep_view=keep_view)
 
     def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:

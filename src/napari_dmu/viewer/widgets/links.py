@@ -29,5 +29,9 @@ class Links:
         self.closed = True
         if self.job is not None:
             self.job.cancel()
+        self.undo()
+
+    def undo(self) -> None:
+        """Undo the connections; others may be made."""
         while self._undo:
             self._undo.pop()()

@@ -8,13 +8,16 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dmu.errors import DmuError
-from napari_dmu.viewer.live import Request, hide_cells, look, look_for_cells, show
+from napari_dmu.viewer.live import Request, look, look_for_cells, set_aside, show
+from napari_dmu.viewer.record import Kind
+from napari_dmu.viewer.scene import key_of
 from napari_dmu.viewer.steps import Work
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.worker import Job, Task
 
 DELAY = 150  # milliseconds after the last change, so that typing a number is one change
 TITLE = "Live view"
+CELLS_ALONE: tuple[Kind, ...] = ("live_labels",)
 
 # What is wanted now, with its work; None where nothing can be shown.
 Prepare = Callable[[], tuple[Request, Work] | None]
@@ -26,17 +29,17 @@ class Live(QObject):
     Signals
     -------
     shown
-        The work whose layers have just been put in place.
+        The work whose layers have just been put in place, and whether a layer came into view by it.
     failed
         The exception.
     """
 
-    shown = Signal(object)
+    shown = Signal(object, bool)
     failed = Signal(object)
 
     def __init__(self, panel: QObject, viewer: Any, prepare: Prepare) -> None:
         super().__init__(panel)
-        self.links = Links()
+        self.links, self.of_layer = Links(), Links()
         self.on = False
         self._viewer, self._prepare = viewer, prepare
         self._wanted: Request | None = None  # of the job that runs, or that failed
@@ -47,14 +50,33 @@ class Live(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY)
         self._timer.timeout.connect(self._update)
+        self._followed: Any = None  # the specimen's layer, whose changes are waited for
+        self.version = 0  # of its pixels
 
     def switch(self, on: bool) -> None:
         """Begin, or leave what is there as it is."""
         self.on, self._finished = on, None
         if on:
+            set_aside(self._viewer, hidden=True)  # whatever was hidden comes back
             self._timer.start()
         else:
             self.pause()
+
+    def follow(self, layer: Any) -> None:
+        """Wait for changes of this layer, the specimen's; None for no layer."""
+        if layer is self._followed:
+            return
+        self._followed = layer
+        self.version += 1
+        self.of_layer.undo()
+        if layer is not None:
+            self.of_layer.connect(layer.events.data, self._on_pixels)
+            for name in ("scale", "translate", "rotate", "shear", "affine"):
+                self.of_layer.connect(getattr(layer.events, name), self.ask)
+
+    def _on_pixels(self, *_: Any) -> None:
+        self.version += 1
+        self.ask()
 
     def ask(self, *_: Any) -> None:
         """Something may have changed."""
@@ -74,7 +96,7 @@ class Live(QObject):
         try:
             found = self._prepare()
         except DmuError as error:
-            self._wanted = None
+            self._wanted = self._finished = None
             self.failed.emit(error)
             return
         if found is None:
@@ -83,6 +105,7 @@ class Live(QObject):
         if found[0] in (self._wanted, self._finished):
             return
         if self.links.job is not None:
+            self._wanted = None
             self.links.job.cancel()  # when it has ended it asks again
             return
         self._wanted, work = found
@@ -101,31 +124,44 @@ class Live(QObject):
         self.links.job = job
         job.start()
 
+    def _is_there(self) -> bool:
+        """Whether there still is something for a result to be shown on."""
+        keys = {key_of(layer) for layer in self._viewer.layers} if not self.links.closed else set()
+        return self._wanted is not None and self._wanted.specimen in keys
+
     def _on_image(self, work: Work) -> None:
-        if self.links.closed or self._wanted is None:
+        if not self._is_there():
             return
+        assert self._wanted is not None
         assert work.specimen is not None
         self._lit = self._wanted.lit, work.specimen.intensity_range
-        show(self._viewer, work.made)
+        came = show(self._viewer, work.made)
         if self._wanted.cells:
             self._image = work
         else:
-            hide_cells(self._viewer)
+            set_aside(self._viewer, CELLS_ALONE)
             self._finished = self._wanted
-        self.shown.emit(work)
+        self.shown.emit(work, came)
 
     def _on_cells(self, work: Work) -> None:
-        if not self.links.closed:
-            show(self._viewer, work.made)
+        if self._is_there():
+            came = show(self._viewer, work.made)
             self._finished = self._wanted
-            self.shown.emit(work)
+            self.shown.emit(work, came)
 
     def _on_failed(self, error: BaseException) -> None:
-        self._image = None
+        self._drop_cells()
         self.failed.emit(error)
 
     def _on_cancelled(self) -> None:
+        if self._wanted is not None:  # by the user: nothing else is under way
+            self._drop_cells()
+
+    def _drop_cells(self) -> None:
+        """Those that are shown are not the picture's, and there will be no others."""
         self._image = None
+        if not self.links.closed:
+            set_aside(self._viewer, CELLS_ALONE)
 
     def _on_ended(self) -> None:
         if self.links.closed:

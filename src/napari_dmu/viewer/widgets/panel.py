@@ -11,8 +11,8 @@ from napari_dmu.errors import DmuError
 from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
-from napari_dmu.viewer.layers import array_of, is_rgb, layer_name, record_of, specimen_shape
-from napari_dmu.viewer.live import Request, is_part, part_in_view, sentence
+from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
@@ -72,7 +72,7 @@ class CompressiveMicroscope(PanelView):
         self._live.failed.connect(self._on_live_failed)
         for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):
             self._links.connect(event, self._live.ask)
-        for links in (self._links, self._live.links):
+        for links in (self._links, self._live.links, self._live.of_layer):
             self.destroyed.connect(links.release)
 
     # -- the viewer has changed ----------------------------------------------------------------------
@@ -248,25 +248,42 @@ class CompressiveMicroscope(PanelView):
     def _live_request(self) -> tuple[Request, Work] | None:
         """What the live view should show now."""
         where, layer = self._where(), self._scene.layer(self.specimen.key())
+        if layer is None:
+            self._live.follow(None)
         if layer is None or self._runner.busy or self.settings.chosen_set() is None:
             return None
         choices = self.settings.choices()
         work = self._scene.work(choices, measurement="", **where)
-        part, data = part_in_view(self._viewer, layer), id(array_of(layer))
-        return Request(choices, **where, data=data, part=part, cells=self._can_segment()), work
+        self._live.follow(layer)
+        assert work.specimen is not None
+        request = Request(
+            choices,
+            **where,
+            version=self._live.version,
+            geometry=work.specimen.geometry,
+            part=part_in_view(self._viewer, layer),
+            lazy=is_lazy(work.specimen.data),
+            cells=self._can_segment(),
+        )
+        return request, work
 
     def _on_live_toggled(self, on: bool) -> None:
         self._fresh = on
         self._live.switch(on)
 
-    def _on_live(self, work: Work) -> None:
+    def _on_live(self, work: Work, came: bool) -> None:
         layer = self._scene.layer(self.specimen.key())
         part = layer is not None and is_part(work, layer)
         if self._fresh and not part:
             self.side_by_side.setChecked(True)
         self._fresh = False
-        # Where the view says what is looked at it is the user's.
-        self._scene.arrange(side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key(), keep_view=part)
+        if came:  # otherwise everything is where it was, or where the user wants it
+            self._scene.arrange(
+                side_by_side=self.side_by_side.isChecked(),
+                specimen=self.specimen.key(),
+                looking=True,
+                keep_view=part,  # the view says what is looked at
+            )
         self._runner.say(sentence(work, part=part))
 
     def _on_live_failed(self, error: BaseException) -> None:
