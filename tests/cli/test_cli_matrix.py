@@ -102,5 +102,5 @@ def test_wrong_use(command: Command, project: Path) -> None:
     assert "no recipes" in refuse(data, "-o", project / "sets")
     assert ".safetensors" in refuse(recipes, "--pack", project / "pack.zip")
     (recipes / "two.yaml").write_text("name: two", encoding="utf-8")
-    assert "two.yaml is not valid" in refuse(recipes, "-o", project / "sets")
+    assert "'two.yaml' cannot be used because the acquisition is missing" in refuse(recipes, "-o", project / "sets")
     assert not (project / "sets").exists()

@@ -59,8 +59,9 @@ def file_error(error: ValidationError, name: str, model: type[BaseModel]) -> Set
         advice = f"write {near[0]!r} if that is meant" if near else f"choose from {', '.join(known)}"
         return SettingsError(f"In '{name}' there is no setting {place!r}: {advice}.")
     text = str(settings_error(error))
-    # Our own validators speak of entries beside each other, not of where they are.
-    where = f" at {place}" if place and first["type"] == "value_error" else ""
+    # Our own validators speak of entries beside each other, not of where they are; entries of a list have a number.
+    told = first["type"] != "value_error" and not any(isinstance(part, int) for part in first["loc"])
+    where = f" at {place}" if place and not told else ""
     if ": " not in text:  # what is wrong alone, which is advice enough
         return SettingsError(f"'{name}' cannot be used{where}: {text[:1].lower()}{text[1:]}")
     return SettingsError(f"'{name}' cannot be used because{where} {text[:1].lower()}{text[1:]}")
