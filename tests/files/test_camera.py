@@ -9,7 +9,7 @@ import tifffile
 import torch
 import yaml
 from numpy.typing import NDArray
-from support import assert_sentence, discs, make_set
+from support import assert_sentence, discs
 
 from napari_dmu.cli.app import main
 from napari_dmu.engine import verbs
@@ -26,21 +26,7 @@ from napari_dmu.zoo.pattern_set import PatternSet
 
 GAIN, OFFSET, PHOTONS = 1.5, 100, 2000.0
 SPECIMEN = discs((64, 96), seed=1)[0]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("camera-sets")
-
-
-@pytest.fixture(scope="module")
-def instrument(folder: Path) -> PatternSet:
-    return make_set(folder / "discs.dmu.safetensors", with_head=False)
-
-
-@pytest.fixture(autouse=True)
-def _sets(instrument: PatternSet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAPARI_DMU_SETS", str(folder))
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 def simulated(instrument: PatternSet, specimen: NDArray[Any] = SPECIMEN) -> Measurement:

@@ -9,7 +9,7 @@ import tifffile
 import torch
 import yaml
 from numpy.typing import NDArray
-from support import assert_sentence, discs, make_set
+from support import assert_sentence, discs
 
 from napari_dmu.cli.app import main
 from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsError, SpecimenError
@@ -24,21 +24,7 @@ from napari_dmu.zoo.pattern_set import PatternSet
 SIDE, FIELD, PHOTONS, OFFSET = 2, 320, 2000.0, 100
 TRUE = Registration(shift=(1.5, -2.25), rotation=0.3, scale=1.002)
 ORIENTATION = {"flip": "horizontal", "rotate90": 1}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("registration-sets")
-
-
-@pytest.fixture(scope="module")
-def instrument(folder: Path) -> PatternSet:
-    return make_set(folder / "discs.dmu.safetensors", with_head=False)
-
-
-@pytest.fixture(autouse=True)
-def _sets(instrument: PatternSet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NAPARI_DMU_SETS", str(folder))
+pytestmark = pytest.mark.usefixtures("installed")
 
 
 def on_camera(

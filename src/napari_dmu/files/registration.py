@@ -41,10 +41,10 @@ def measure_registration(run: str | os.PathLike[str], frames: Sequence[str | os.
         )
     stack = open_frames(Path.cwd(), [str(Path(frame).absolute()) for frame in frames])
     corrections = corrections_of(settings, where.parent, stack, acquisition.bin)
-    top = 2**settings.bits - 1
-    if full := sum(int((corrections.cropped(stack[number]) >= top).sum()) for number in range(len(stack))):
+    pictures, top = [stack[number] for number in range(len(stack))], 2**settings.bits - 1
+    if full := sum(int((corrections.cropped(picture) >= top).sum()) for picture in pictures):
         raise SettingsError(
             f"The frames of dots are saturated in {full} pixels, which moves the dots: expose them for a shorter time."
         )
-    image = np.mean([corrections.light(stack[number]) for number in range(len(stack))], axis=0)
+    image = np.mean([corrections.light(picture) for picture in pictures], axis=0)
     return find_registration(image, corrections.side, period=acquisition.period, bin=acquisition.bin)

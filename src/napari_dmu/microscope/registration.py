@@ -91,11 +91,10 @@ def find_registration(image: NDArray[np.floating], side: float, *, period: int, 
     seen: Complex = dots[:, 0] + 1j * dots[:, 1]
     seen = seen[np.argsort(np.abs(seen - centre))]
     turn, move = _grown(seen, spacing)
-    distance = np.abs(turn * seen + move - _places(turn * seen + move, spacing))
+    distance = _misses(turn * seen + move, spacing)
     seen = seen[distance <= max(BEYOND * float(np.median(distance)), 1e-6)]
     turn, move = _fit(seen, _places(turn * seen + move, spacing))
-    distance = np.abs(turn * seen + move - _places(turn * seen + move, spacing))
-    residual = float(np.sqrt(np.mean(distance**2)))
+    residual = float(np.sqrt(np.mean(_misses(turn * seen + move, spacing) ** 2)))
     # Dots twice as far apart lie on the grid as well, and all on one place of it fit each other.
     apart = _neighbour(seen) * abs(turn) / spacing
     if residual > spacing / 16 or not (0.5 < abs(turn) < 2 and 2 / 3 < apart < 4 / 3):
@@ -138,6 +137,11 @@ def _places(points: Complex, spacing: int) -> Complex:
     """The nearest places of the grid."""
     nearest: Complex = (np.floor(points.real / spacing) + 0.5) + 1j * (np.floor(points.imag / spacing) + 0.5)
     return nearest * spacing
+
+
+def _misses(points: Complex, spacing: int) -> NDArray[np.float64]:
+    """How far points lie from the nearest places of the grid."""
+    return np.abs(points - _places(points, spacing))
 
 
 def _neighbour(seen: Complex) -> float:
