@@ -15,7 +15,7 @@ from support import header, randomise
 
 from napari_dmu.engine import decoding
 from napari_dmu.engine.decoding import decoded_plane, head_planes
-from napari_dmu.engine.tiles import margin, plan, reach_of
+from napari_dmu.engine.tiles import NUMBER, PIXEL, margin, plan, reach_of, tile_memory
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
 from napari_dmu.reconstruction.refinement import Decoder
@@ -105,6 +105,29 @@ def test_a_small_field_is_one_tile_and_a_large_one_is_many() -> None:
     fine = DecoderShape(stride=2, widths=(32, 64, 96), blocks=(2, 2, 2))
     assert len(plan((2048, 2048), acquisition, fine)) == 2 * 2
     assert len(plan((2048, 2048), acquisition, replace(fine, stride=4))) == 1
+
+
+@pytest.mark.parametrize("megabytes", [200, 500, 2000])
+@pytest.mark.parametrize("stride", [2, 4])
+def test_tiles_take_as_much_memory_as_they_may(megabytes: int, stride: int) -> None:
+    acquisition = Acquisition(bin=4, exposures=1, period=8)
+    shape = DecoderShape(stride=stride, widths=(32, 64, 96), blocks=(2, 2, 2))
+    with tile_memory(megabytes):
+        tiles = plan((20_000, 20_000), acquisition, shape)
+    rows, columns = (max(t.read[axis].stop - t.read[axis].start for t in tiles) * acquisition.bin for axis in (0, 1))
+    needed = rows * columns * (PIXEL + NUMBER * 32 / stride**2) / 1e6
+    assert 0.8 * megabytes < needed <= megabytes
+
+
+def test_the_memory_of_a_tile_is_that_of_its_context() -> None:
+    acquisition, shape, _ = SHAPES["two levels"]
+    usual = plan((3000, 3000), acquisition, shape)
+    with tile_memory(50):
+        assert len(plan((3000, 3000), acquisition, shape)) > len(usual)
+        # Less than a tile needs: the smallest one there is.
+        with tile_memory(0.001):
+            assert plan((64, 64), acquisition, shape) == plan((64, 64), acquisition, shape, side=1)
+    assert plan((3000, 3000), acquisition, shape) == usual
 
 
 @pytest.mark.parametrize("name", SHAPES)

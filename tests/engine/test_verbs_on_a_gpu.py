@@ -8,6 +8,7 @@ from support import discs
 
 import napari_dmu as dmu
 from napari_dmu.engine.assessment import SAME_IMAGE
+from napari_dmu.engine.tiles import tile_memory
 from napari_dmu.errors import PatternSetError
 from napari_dmu.zoo.pattern_set import PatternSet
 
@@ -67,11 +68,9 @@ def test_the_same_image_without_a_network(instrument: PatternSet, method: str) -
     np.testing.assert_allclose(there, here, atol=3 * SAME_IMAGE)
 
 
-def test_tiles_are_as_the_whole(instrument: PatternSet, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_are_as_the_whole(instrument: PatternSet) -> None:
     measurement = dmu.simulate(specimen(), instrument, device="cpu")
     whole = dmu.reconstruct(measurement, instrument=instrument, device="cuda")
-    monkeypatch.setattr("napari_dmu.engine.tiles.TILE", 64)
-    monkeypatch.setattr("napari_dmu.engine.tiles.FINE_TILE", 64)
-    np.testing.assert_allclose(
-        dmu.reconstruct(measurement, instrument=instrument, device="cuda"), whole, atol=SAME_IMAGE
-    )
+    with tile_memory(1):
+        tiled = dmu.reconstruct(measurement, instrument=instrument, device="cuda")
+    np.testing.assert_allclose(tiled, whole, atol=SAME_IMAGE)

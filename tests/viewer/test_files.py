@@ -116,6 +116,7 @@ def test_the_menu_opens_a_sample() -> None:
 def test_preferences_have_their_defaults() -> None:
     from napari.settings import _clear_plugin_settings_cache
 
+    from napari_dmu.engine.tiles import USUAL_MEMORY
     from napari_dmu.viewer.settings import Preferences, plugin_settings, preferences
 
     _clear_plugin_settings_cache()
@@ -126,8 +127,13 @@ def test_preferences_have_their_defaults() -> None:
         assert preferences().device == "cpu"
         with pytest.raises(ValueError, match="allowed"):
             found.computing.device = "abacus"
+        found.computing.tile_memory = 300
+        assert preferences().tile_memory == 300
+        with pytest.raises(ValueError, match="greater"):
+            found.computing.tile_memory = 0
     finally:
         found.computing.device = "auto"
+        found.computing.tile_memory = USUAL_MEMORY
 
 
 def test_an_image_whose_name_says_measurement_is_none(tmp_path: Path, cells: np.ndarray) -> None:

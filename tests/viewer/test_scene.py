@@ -10,7 +10,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from support import assert_sentence, discs, make_set
 
+from napari_dmu.engine import decoding
 from napari_dmu.engine.progress import CancelToken
+from napari_dmu.engine.tiles import plan
 from napari_dmu.errors import SpecimenError
 from napari_dmu.files import write_measurement
 from napari_dmu.viewer.layers import measurement_of, record_of
@@ -64,6 +66,25 @@ def test_true_cells_that_do_not_fit_are_refused_before_anything_is_done() -> Non
     with pytest.raises(SpecimenError, match="'elsewhere' has shape") as refusal:
         scene.work(CHOICES, specimen=specimen, truth=wrong, **WHERE)
     assert_sentence(refusal.value)
+
+
+def test_tiles_take_the_memory_that_the_user_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiles = []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        tiles.append(len(plan((4096, 4096), *arguments[1:], **options)))
+        return plan(*arguments, **options)
+
+    monkeypatch.setattr(decoding, "plan", watched)
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, _ = add_pair(viewer, "nuclei", 0)
+    for memory in (10_000, 50):
+        choices = CHOICES.model_copy(update={"tile_memory": memory})
+        work = scene.work(choices, specimen=specimen, truth="", **WHERE)
+        run_steps(("measure", "reconstruct"), work, lambda *_: None, CancelToken())
+    assert tiles[0] == 1
+    assert tiles[1] > 1
 
 
 def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.reconstruction.shapes import DecoderShape, whole_step
 
-# Side of a tile's own area in specimen pixels, for networks on a coarse and on a fine grid; with its margin a tile
-# takes less than 1 GB on the way.
-TILE, FINE_TILE = 2048, 1024
-# Numbers a specimen pixel on a network's finest grid from which that grid is fine.
-FINE = 4.0
+# Memory that decoding a tile takes, about, where nothing else is chosen (MB).
+USUAL_MEMORY = 1000
+# Of that, bytes for each specimen pixel that is read, and for each number there is for it on the networks' finest grid:
+# measured at ×4, ×64 and ×1024, with heads.
+PIXEL, NUMBER = 64, 30
+_memory: ContextVar[float] = ContextVar("tile_memory", default=USUAL_MEMORY)
+
+
+@contextmanager
+def tile_memory(megabytes: float) -> Iterator[None]:
+    """Tiles that take about so much memory, in this thread, while the context lasts; the results are the same."""
+    token = _memory.set(megabytes)
+    try:
+        yield
+    finally:
+        _memory.reset(token)
 
 
 @dataclass(frozen=True)
@@ -64,11 +78,11 @@ def plan(
 
     Tiles begin at whole pattern periods and whole steps of the networks' coarsest grid, so that a tile computes
     what the whole field would. ``extra`` and ``levels`` are the reach (grid pixels) and the levels of a network on
-    top of the decoder's features; ``side`` is that of a tile's own area, ``usual_side`` where not given.
+    top of the decoder's features; ``side`` is that of a tile's own area, where not given as ``tile_memory`` has it.
     """
     step = whole_step(acquisition.period, shape, levels=levels)
     halo = math.ceil(margin(acquisition, shape, extra=extra) / step) * step
-    core = max(step, (side or usual_side(shape)) // step * step)
+    core = max(step, (side or _side(shape) - 2 * halo) // step * step)
     return tuple(
         Tile(
             read=(rows.read, columns.read),
@@ -80,9 +94,10 @@ def plan(
     )
 
 
-def usual_side(shape: DecoderShape) -> int:
-    """Side of a tile's own area (specimen pixels) for which the decoder's features fit in memory."""
-    return FINE_TILE if shape.widths[0] / shape.stride**2 > FINE else TILE
+def _side(shape: DecoderShape) -> int:
+    """Side of what can be read for a tile (specimen pixels)."""
+    numbers = shape.widths[0] / shape.stride**2
+    return math.isqrt(int(1e6 * _memory.get() / (PIXEL + NUMBER * numbers)))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_dmu.engine.progress import CancelToken, Progress
+from napari_dmu.engine.tiles import USUAL_MEMORY
 from napari_dmu.viewer.loading import load_torch
 from napari_dmu.zoo import library
 from napari_dmu.zoo.registry import SetSummary, add_folder, available_sets
@@ -18,6 +19,7 @@ class Preferences:
     """Values in Preferences ▸ napari-dmu, or their defaults where the plugin is not registered."""
 
     device: str = "auto"
+    tile_memory: int = USUAL_MEMORY  # MB
     folder: str = ""
 
 
@@ -36,7 +38,8 @@ def preferences() -> Preferences:
     settings = plugin_settings()
     if settings is None:
         return Preferences()
-    return Preferences(device=settings.computing.device, folder=settings.library.folder)
+    computing = settings.computing
+    return Preferences(device=computing.device, tile_memory=computing.tile_memory, folder=settings.library.folder)
 
 
 def pattern_sets() -> list[SetSummary]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.progress import CancelToken, Progress
+from napari_dmu.engine.tiles import USUAL_MEMORY, tile_memory
 from napari_dmu.errors import PatternSetError
 from napari_dmu.microscope.measurement import Measurement
 from napari_dmu.segmentation.registry import PATTERN_SET
@@ -52,6 +53,7 @@ class Choices(BaseModel):
     method: Literal["learned", "lmmse", "ridge", "tv"] = "learned"
     segmenter: str = PATTERN_SET
     device: str = "auto"
+    tile_memory: int = USUAL_MEMORY  # MB
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def run_steps(steps: tuple[Step, ...], work: Work, progress: Progress, cancel: C
 
         progress(round(1000 * number / len(steps)), 1000, f"{at}{DOING[step]}")
         start = time.perf_counter()
-        work = _DO[step](work, report, cancel)
+        with tile_memory(work.choices.tile_memory):
+            work = _DO[step](work, report, cancel)
         work.seconds[step] = time.perf_counter() - start
     return work
 

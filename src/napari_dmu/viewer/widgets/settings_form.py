@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QPushButton, QSpinB
 from napari_dmu.microscope.presets import PRESETS
 from napari_dmu.segmentation.registry import available_segmenters
 from napari_dmu.viewer.budget import budget_of
+from napari_dmu.viewer.settings import preferences
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.viewer.widgets.budget_card import BudgetCard
@@ -217,6 +218,7 @@ class SettingsForm(QWidget):
             method=self.method.key(),
             segmenter=self.segmenter.key(),
             device=self.device.key(),
+            tile_memory=preferences().tile_memory,
         )
 
     # -- the light -----------------------------------------------------------------------------------
