@@ -60,8 +60,9 @@ def go(base: Path, chosen: RunSettings, **options: Any) -> list[BatchOutcome]:
     return run_batch(plan_run(chosen, base), chosen, device="cpu", **options)
 
 
-def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path) -> None:
-    outcomes = go(base, settings(truth="masks", photons=500, seed=3))
+@pytest.mark.parametrize("method", ["learned", "lmmse"])
+def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path, method: Any) -> None:
+    outcomes = go(base, settings(truth="masks", photons=500, seed=3, method=method))
     assert [(o.job.name, o.state) for o in outcomes] == [("a", "done"), ("b", "done"), ("c", "done")]
     image = tifffile.imread(base / "in" / "a.tif")
     from napari_dmu.engine.verbs import load
@@ -71,7 +72,8 @@ def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path) -> 
     measured = read_measurement(base / "out" / "a.dmu.ome.tif")
     np.testing.assert_array_equal(np.asarray(measured.data), expected.data)
     np.testing.assert_allclose(
-        np.asarray(read_specimen(base / "out" / "a.reconstruction.ome.tif").data), reconstruct(expected, device="cpu")
+        np.asarray(read_specimen(base / "out" / "a.reconstruction.ome.tif").data),
+        reconstruct(expected, method=method, device="cpu"),
     )
     labels = read_specimen(base / "out" / "a.labels.ome.tif")
     assert labels.labels

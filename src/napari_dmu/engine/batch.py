@@ -170,8 +170,13 @@ def take(
         cancel=cancel,
         **specimen.placed,
     )
-    image = verbs.reconstruct(measurement, instrument=instrument, method=settings.method, device=device, cancel=cancel)
     cells = _cells(settings, measurement, instrument, device, cancel)
+    if cells is not None and settings.method == "learned":
+        image = cells.image  # decoded once for both
+    else:
+        image = verbs.reconstruct(
+            measurement, instrument=instrument, method=settings.method, device=device, cancel=cancel
+        )
     pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth}
     figures = _figures(verbs.compare(image, specimen.data, cancel=cancel, **pair), cells)
     if "measurement" in settings.keep:
