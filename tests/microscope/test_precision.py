@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -36,6 +38,31 @@ def test_who_comes_last_turns_it_back() -> None:
         assert not torch.backends.cudnn.allow_tf32
         second.__exit__(None, None, None)
         assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.fixture
+def _as_it_was() -> Iterator[None]:
+    yield
+    torch.backends.fp32_precision = "none"
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = True
+
+
+@pytest.mark.skipif(
+    not hasattr(torch.backends.cudnn, "conv"), reason="this PyTorch has no switch for convolutions alone"
+)
+@pytest.mark.usefixtures("_as_it_was")
+@pytest.mark.parametrize("switch", ["conv", "everything"])
+@pytest.mark.parametrize("precision", ["ieee", "tf32"])
+def test_the_newer_switches_are_known_too(switch: str, precision: str) -> None:
+    conv = torch.backends.cudnn.conv
+    where = conv if switch == "conv" else torch.backends
+    where.fp32_precision = precision
+    before = conv.fp32_precision
+    with full_precision(torch.device("cuda")):
+        assert conv.fp32_precision != "tf32"
+    assert conv.fp32_precision == before
+    assert where.fp32_precision == precision
 
 
 def test_a_cpu_has_nothing_to_set() -> None:
