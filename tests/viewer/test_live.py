@@ -158,7 +158,7 @@ def test_layers_are_replaced_in_place_and_follow_the_plane() -> None:
     assert viewer.layers.index(image) == 1
 
 
-def test_another_specimen_takes_the_same_places() -> None:
+def test_another_specimen_is_shown_on_top_of_all() -> None:
     viewer = ViewerModel()
     one, two = viewer.add_image(film()[0], name="one"), viewer.add_image(film()[1, :48], name="two")
     looked_at(viewer, one)
@@ -166,7 +166,7 @@ def test_another_specimen_takes_the_same_places() -> None:
     looked_at(viewer, two)
     image, cells = live(viewer)
     assert image.data.shape == cells.data.shape == (48, 80)
-    assert list(viewer.layers)[2:] == [image, cells, top]
+    assert list(viewer.layers)[2:] == [top, image, cells]
     assert image.name == "two · ×4 discs raster · live"
 
 

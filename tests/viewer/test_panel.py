@@ -103,6 +103,8 @@ def test_reconstruct_and_segment_without_the_specimen(qtbot: Any, panel_in: Open
     image = _named(viewer, "reconstruction")[0]
     assert image.data.shape == cells.shape
     assert [str(u) for u in image.units] == ["micrometer", "micrometer"]
+    assert not panel.buttons["compare"].isEnabled()
+    viewer.add_image(cells[:, :40], name="another")
     status = _press(qtbot, panel, "compare")
     assert "not open any more" in status
 

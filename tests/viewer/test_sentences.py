@@ -9,12 +9,14 @@ import pytest
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
+from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.record import Geometry, RunRecord
 from napari_dmu.viewer.sentences import TITLES, reasons, report
 from napari_dmu.viewer.steps import Choices, Work
-from napari_dmu.viewer.summary import acquisition_summary, column_titles
+from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.zoo.registry import available_sets
 
+WRONG = {"matched": 3, "missed": 1, "invented": 0}
 MASK = Comparison(psnr=30.0, ssim=1.0, nrmse=0.1, mse=0.001, plane_count=1, notes=("Cells that touch count as one.",))
 EVERYTHING: dict[str, Any] = {
     "busy": False, "specimen": True, "pattern_set": True, "measurement": True, "image": True, "no_segmenter": "",
@@ -52,9 +54,10 @@ def test_nothing_can_be_pressed_while_work_is_done() -> None:
     [
         ({}, False, "2.5 s."),
         ({"truth_labels": np.ones((4, 4), int)}, False, "press Segment, then Compare."),
-        ({"compared": {"matched": 3}}, True, "which cells were missed or invented."),
-        ({"compared": {"matched": 3}}, False, "2.5 s."),
-        ({"compared": {"matched": 3}, "comparison": MASK}, True, "Cells that touch count as one."),
+        ({"compared": WRONG}, True, "which cells were missed or invented."),
+        ({"compared": WRONG}, False, "2.5 s."),
+        ({"compared": WRONG, "comparison": MASK}, True, "Cells that touch count as one."),
+        ({"compared": {"matched": 3, "missed": 0, "invented": 0}}, True, "2.5 s."),
     ],
 )
 def test_what_was_done_and_what_to_try_next(changed: dict[str, Any], side_by_side: bool, last: str) -> None:
@@ -84,9 +87,32 @@ def test_what_was_measured_before_is_named() -> None:
     assert report(("measure", "compare"), work, side_by_side=False) == "✓ Measured, compared in 1.0 s."
 
 
-def test_columns_of_the_table_tell_comparisons_apart() -> None:
-    assert column_titles(record(), "learned") == ("×64\nplain", "a · ×64 nuclei plain, 500 photons, learned")
-    assert column_titles(record(settings={"method": "ridge"}), "learned")[0] == "×64\nridge"
+def column(specimen: str = "a", photons: float = 500, **changes: Any) -> Column:
+    made = record(**changes)
+    acquisition = made.info.acquisition.model_copy(update={"photons": photons})
+    info = made.info.model_copy(update={"acquisition": acquisition})
+    return Column.of(made.model_copy(update={"info": info, "specimen": specimen}), "learned")
+
+
+def test_columns_of_the_table_are_called_by_what_they_are() -> None:
+    assert titles([column()]) == ["×64\nplain"]
+    assert column().whole == "a · ×64 nuclei plain, 500 photons, learned"
+    assert titles([column(settings={"method": "ridge"}), column()]) == ["×64\nridge", "×64\nplain"]
+
+
+def test_columns_of_the_table_say_what_differs() -> None:
+    assert titles([column(photons=10), column(photons=1e6)]) == ["×64\nplain\n10 ph", "×64\nplain\n1e+06 ph"]
+    long = "2024-05-01 well A01 field 3"
+    assert titles([column("b", photons=10), column(long)]) == [
+        "×64\nplain\n10 ph\nb",
+        "×64\nplain\n500 ph\n2024-0…ield 3",
+    ]
+
+
+def test_the_same_measurement_is_the_same_column() -> None:
+    made = record()
+    assert Column.of(made, "learned") == Column.of(made, "learned")
+    assert Column.of(made, "learned").run != Column.of(made, "tv").run != Column.of(record(), "tv").run
 
 
 @pytest.mark.parametrize(("shape", "said"), [((512, 512), False), ((512, 500), False), ((40, 40), True)])

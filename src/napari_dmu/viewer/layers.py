@@ -22,6 +22,9 @@ from napari_dmu.viewer.record import Geometry, Kind, Look, Matrix, RunRecord, re
 LayerData = tuple[Any, dict[str, Any], str]
 PATTERN = "pattern"
 OUTLINE = 2  # width of a cell's outline in pixels of the image
+LONGEST_NAME = 21  # characters of a specimen's name in those of its results
+# Of a mask: rows that are looked at, and the share of neighbours in the foreground that are of one cell.
+SAMPLED_ROWS, SAME_CELL = 64, 0.8
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,21 @@ def holds_whole_numbers(layer: Any) -> bool:
     return not is_rgb(layer) and np.issubdtype(layer.dtype, np.integer)
 
 
+def looks_like_mask(layer: Any) -> bool:
+    """Whether an image layer seems to hold numbered cells: whole numbers, a background of zeros, areas of one value.
+
+    Judged by some rows of the plane in the middle; an image that is read as it is needed is not read for this.
+    """
+    data = array_of(layer)
+    if not holds_whole_numbers(layer) or not isinstance(data, np.ndarray) or data.ndim < 2 or data.size == 0:
+        return False
+    plane = data[tuple(n // 2 for n in data.shape[:-2])]
+    rows = plane[:: max(1, plane.shape[0] // SAMPLED_ROWS)]
+    inside = (rows[:, 1:] > 0) & (rows[:, :-1] > 0)
+    alike = rows[:, 1:] == rows[:, :-1]
+    return bool((rows == 0).any() and inside.any() and alike[inside].mean() > SAME_CELL)
+
+
 def array_of(layer: Any) -> Any:
     """The layer's data; of a pyramid the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
@@ -181,6 +199,7 @@ def specimen_of(layer: Any, *, luminance: bool = False) -> SpecimenInput:
     look = Look(
         contrast_limits=None if limits is None else (float(limits[0]), float(limits[1])),
         colormap=colormap if isinstance(colormap, str) and not is_rgb(layer) else "gray",
+        gamma=float(getattr(layer, "gamma", 1.0)),
     )
     return SpecimenInput(data, str(layer.name), str(layer.unique_id), geometry_of(layer), look)
 
@@ -208,7 +227,13 @@ def reconstruction_layer(image: NDArray[np.floating], record: RunRecord) -> Laye
     """An image layer on the specimen, shown as the specimen is."""
     look = record.look
     limits = {"contrast_limits": look.contrast_limits} if look.contrast_limits else _limits(image)
-    options = {"name": layer_name(record, "reconstruction"), "colormap": look.colormap, "rgb": False, **limits}
+    options = {
+        "name": layer_name(record, "reconstruction"),
+        "colormap": look.colormap,
+        "gamma": look.gamma,
+        "rgb": False,
+        **limits,
+    }
     return image, {**options, **layer_options(record.geometry), "metadata": record.as_metadata()}, "image"
 
 
@@ -287,8 +312,17 @@ def record_of(layer: Any, kind: Kind | None = None) -> RunRecord | None:
 
 
 def layer_name(record: RunRecord, what: str) -> str:
-    """What a result is called: its specimen, its instrument, and what it is."""
-    return " · ".join(part for part in (record.specimen, record.instrument, what) if part)
+    """What a result is called: its specimen, its instrument, and what it is.
+
+    Of a long name the middle is left out: the end of the whole, which tells results apart, must fit above a picture.
+    """
+    return " · ".join(part for part in (shortened(record.specimen, LONGEST_NAME), record.instrument, what) if part)
+
+
+def shortened(name: str, longest: int) -> str:
+    """A name cut in its middle: its start and its end tell images apart."""
+    half = (longest - 1) // 2
+    return name if len(name) <= longest else f"{name[:half]}…{name[-half:]}"
 
 
 def _limits(data: Any) -> dict[str, Any]:

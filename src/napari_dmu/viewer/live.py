@@ -21,6 +21,7 @@ from napari_dmu.viewer.steps import Choices, Step, Work, run_steps
 from napari_dmu.viewer.summary import NARROW
 
 SIDE = 768  # of the largest part, specimen pixels: below a second on two cores at most ratios
+FRAME = "#56b4e9"  # as cells that are matched
 RASTER = 128  # the view is followed in steps of so many pixels, not with every move of the mouse
 IMAGE: tuple[Step, ...] = ("measure", "reconstruct", "compare")
 CELLS: tuple[Step, ...] = ("segment", "compare")
@@ -129,6 +130,15 @@ def show(viewer: Any, made: Sequence[LayerData]) -> bool:
     return any(came)
 
 
+def frame(viewer: Any, *, part: bool) -> None:
+    """Draw a line around the live picture where it is a part of the plane: there it ends."""
+    for layer in viewer.layers:
+        if record_of(layer, "live_image") is not None:
+            layer.bounding_box.points = False
+            layer.bounding_box.line_color = FRAME
+            layer.bounding_box.visible = part
+
+
 def set_aside(viewer: Any, kinds: Collection[Kind] = ("live_image", "live_labels"), *, hidden: bool = False) -> None:
     """Hide live layers until there is something to show again; ``hidden``: those that the user hid, too."""
     for layer in viewer.layers:
@@ -185,13 +195,15 @@ def _put(viewer: Any, made: LayerData, record: RunRecord) -> bool:
         return True
     old, place = record_of(there), viewer.layers.index(there)
     assert old is not None
+    another = old.specimen_id != record.specimen_id
     aside = ASIDE in there.metadata
     here = old.geometry.model_copy(update={"translate": record.geometry.translate})
-    if there.data.shape != data.shape or here != record.geometry or old.specimen_id != record.specimen_id:
+    if there.data.shape != data.shape or here != record.geometry or another:
         layer = Layer.create(*made)
         layer.visible = there.visible
         viewer.layers.remove(there)
-        viewer.layers.insert(place, layer)
+        # Another specimen may lie above the old place.
+        viewer.layers.insert(len(viewer.layers) if another else place, layer)
         there, fresh = layer, True
     else:
         fresh = False
@@ -200,6 +212,6 @@ def _put(viewer: Any, made: LayerData, record: RunRecord) -> bool:
             there.features = options["features"]
         there.translate, there.name, there.metadata = options["translate"], options["name"], options["metadata"]
     if aside:
-        viewer.layers.move(place, len(viewer.layers))
+        viewer.layers.move(viewer.layers.index(there), len(viewer.layers))
         there.visible = True
     return aside or fresh

@@ -54,6 +54,7 @@ class Look(BaseModel):
 
     contrast_limits: tuple[float, float] | None = None
     colormap: str = "gray"
+    gamma: float = 1.0
 
 
 class RunRecord(BaseModel):

@@ -1,6 +1,7 @@
 """The layers of a viewer as the panel sees them: specimens, measurements, results, ground truth. No Qt here."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,8 +14,8 @@ from napari_dmu.viewer.layers import (
     OUTLINE,
     LayerData,
     array_of,
-    holds_whole_numbers,
     layer_name,
+    looks_like_mask,
     measurement_of,
     record_of,
     specimen_of,
@@ -61,6 +62,7 @@ class Scene:
     def __init__(self, viewer: Any) -> None:
         self._viewer = viewer
         self._compared: list[str] = []  # keys of the layers of the newest comparison
+        self._covered: list[str] = []  # keys of measurements that were hidden because their reconstruction lies on them
         # As they were last arranged: side by side or not, how many fields, of which specimen; columns that were set.
         self._arranged = (bool(viewer.canvas.grid.enabled), 0, "")
         self._shape = AUTOMATIC
@@ -69,18 +71,18 @@ class Scene:
     # -- what there is -------------------------------------------------------------------------------
 
     def specimens(self) -> Entries:
-        """Image layers that can be measured: all but those that we made."""
-        return self._entries(x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None)
+        """Image layers that can be measured: all but those that we made; what looks like a mask comes last."""
+        return self._entries(sorted(self._images(), key=looks_like_mask))
 
     def measurements(self) -> Entries:
         """Measurement layers, newest first."""
         return [(key_of(x), _measurement_title(x)) for x in self._of_kind("measurement")]
 
     def truths(self, specimen: str = "") -> Entries:
-        """Layers that may hold the true cells of a specimen: labels, then images of whole numbers, as which masks in
-        files open; all but the specimen itself and those that we made."""
+        """Layers that may hold the true cells of a specimen: labels, then images that look like masks, as which masks
+        in files open; all but the specimen itself and those that we made."""
         others = [x for x in self._viewer.layers if record_of(x) is None and key_of(x) != specimen]
-        masks = (x for x in others if isinstance(x, Image) and holds_whole_numbers(x))
+        masks = (x for x in others if isinstance(x, Image) and looks_like_mask(x))
         return [
             *self._entries(x for x in others if isinstance(x, Labels)),
             *((key, f"{name} (image)") for key, name in self._entries(masks)),
@@ -102,13 +104,24 @@ class Scene:
         return next((x for x in fitting if x is active), fitting[0] if fitting else None)
 
     def truth_for(self, specimen: Any) -> str:
-        """Key of the labels that seem to be the specimen's: of its shape, and named after it."""
-        shape = None if specimen is None else specimen_shape(specimen)
-        for layer in self._viewer.layers:
-            same = isinstance(layer, Labels) and record_of(layer) is None and specimen_shape(layer) == shape
-            if same and str(layer.name).startswith(str(specimen.name)):
-                return key_of(layer)
+        """Key of the labels, or of the mask, that seem to be the specimen's: of its shape, and named after it."""
+        if specimen is None:
+            return ""
+        name = re.sub(r" \[\d+\]$", "", str(specimen.name))  # napari numbers names that are taken
+        for key, _ in self.truths(key_of(specimen)):
+            layer = self.layer(key)
+            if specimen_shape(layer) == specimen_shape(specimen) and str(layer.name).startswith(name):
+                return key
         return ""
+
+    def to_measure(self) -> str:
+        """Key of the image that was most likely opened to be measured: the selected one; no result, and no mask."""
+        active = self.layer(self.active_key())
+        fitting = [x for x in self._images() if not looks_like_mask(x)]
+        return key_of(active) if active in fitting else key_of(fitting[-1]) if fitting else ""
+
+    def _images(self) -> list[Any]:
+        return [x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None]
 
     # -- work ----------------------------------------------------------------------------------------
 
@@ -145,6 +158,11 @@ class Scene:
             return active
         own = None if chosen is None else self.newest("reconstruction", self._record(chosen).run)
         return own or self.newest("reconstruction")
+
+    def measurement_of(self, specimen: str) -> str:
+        """Key of the newest measurement of a specimen; empty where there is none."""
+        own = (key_of(x) for x in self._of_kind("measurement") if self._record(x).specimen_id == specimen)
+        return next(own, "")
 
     def measured_as(self, key: str) -> str:
         """Key of the measurement that a result was made of (its own, if it is one); empty where there is none."""
@@ -228,34 +246,43 @@ class Scene:
             if kinds.get(key_of(layer)) == "matched":
                 layer.contour = OUTLINE
             if kinds.get(key_of(layer)) == "measurement":
-                self._hide_results(self._record(layer).specimen_id)
+                self._hide_results()
         added = [self._viewer.add_layer(layer) for layer in layers]
         for layer in added:
             if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", self._record(layer).run)):
                 self._viewer.layers.selection.active = labels  # the status bar tells of its cells
         return added
 
-    def _hide_results(self, specimen_id: str) -> None:
-        """A new measurement takes the place of older ones of its specimen; the eye beside each layer brings it back."""
+    def _hide_results(self) -> None:
+        """A new measurement takes the place of all older ones; the eye beside each layer brings it back."""
         set_aside(self._viewer)
+        self._covered = []
         for layer in self._viewer.layers:
-            record = record_of(layer)
-            if record is not None and record.specimen_id == specimen_id:
+            if record_of(layer) is not None:
                 layer.visible = False
 
     def _show_compared(self, *, visible: bool) -> None:
-        """Show or hide the cells of the newest comparison.
-
-        The other way round the labels that they stand for, and the measurement: its outermost detector pixels would
-        stick out from under the reconstruction.
-        """
+        """Show or hide the cells of the newest comparison; the other way round the labels that they stand for."""
         for layer in (self.layer(key) for key in self._compared):
             if layer is not None:
                 layer.visible = visible
-                run = self._record(layer).run
-                for other in (*self._of_kind("labels"), *self._of_kind("measurement")):
-                    if self._record(other).run == run:
+                for other in self._of_kind("labels"):
+                    if self._record(other).run == self._record(layer).run:
                         other.visible = not visible
+
+    def _cover(self, *, covered: bool) -> None:
+        """Hide the measurement under its reconstruction, from under which its outermost detector pixels stick out."""
+        if not covered:
+            for layer in (self.layer(key) for key in self._covered):
+                if layer is not None:
+                    layer.visible = True
+            self._covered = []
+            return
+        shown = {self._record(x).run for x in self._of_kind("reconstruction") if x.visible}
+        for layer in self._of_kind("measurement"):
+            if layer.visible and self._record(layer).run in shown:
+                layer.visible = False
+                self._covered.append(key_of(layer))
 
     def arrange(self, *, side_by_side: bool, specimen: str, looking: bool = False, keep_view: bool = False) -> None:
         """Show every visible layer in a field of its own, under its name; or all on one another, cells as outlines.
@@ -278,14 +305,14 @@ class Scene:
             grid.enabled = side_by_side
         for layer in self._viewer.layers:
             record = record_of(layer)
-            if record is not None or key_of(layer) == specimen:
-                layer.name_overlay.font_size = NAME_SIZE
-                layer.name_overlay.visible = side_by_side
+            layer.name_overlay.font_size = NAME_SIZE
+            layer.name_overlay.visible = side_by_side
             if record is not None and record.kind in ("labels", "live_labels"):
                 layer.contour = 0 if side_by_side else OUTLINE
         # On one another they tell more than the labels; beside each other each would need an image under it.
         if not looking:
             self._show_compared(visible=not side_by_side)
+            self._cover(covered=not side_by_side)
         self._fit(side_by_side, specimen, keep_view=keep_view)
 
     def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:

@@ -15,6 +15,7 @@ TITLES: dict[Step, str] = {
 RUN_ALL = "Measure, reconstruct, segment and compare in one go."
 RUN_ALL_BUT_CELLS = "Measure, reconstruct and compare in one go; this pattern set finds no cells."
 LIVE = "The plane in view, measured and reconstructed anew whenever you change a setting: try ratios and light."
+WORKING = "Live · working …"
 _DONE: dict[Step, str] = {
     "measure": "measured",
     "reconstruct": "reconstructed",
@@ -41,7 +42,7 @@ def reasons(
         "measure": no_specimen or no_set,
         "reconstruct": no_measurement,
         "segment": no_measurement or no_segmenter,
-        "compare": no_image,
+        "compare": no_image or no_specimen,
         "check": no_image,
     }
     return {step: _BUSY if busy else reason for step, reason in steps.items()}, _BUSY if busy else steps["measure"]
@@ -65,6 +66,7 @@ def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segm
         return " To score the cells as well, press Segment, then Compare."
     if work.comparison is not None and work.comparison.notes:
         return f" {' '.join(work.comparison.notes)}"
-    if work.compared is not None and side_by_side:
+    wrong = {} if work.compared is None else {kind: work.compared[kind] for kind in ("missed", "invented")}
+    if any(wrong.values()) and side_by_side:
         return UNTICK
     return ""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 from napari_dmu.engine.comparison import Comparison
-from napari_dmu.viewer.record import RunRecord
 from napari_dmu.zoo.registry import SetSummary
 
 NARROW = "\u202f"  # groups digits without a line break
@@ -32,17 +31,6 @@ def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
         really = pixels / samples
         line += f" So small an image is compressed ×{really:.{0 if really >= 10 else 1}f} only."
     return line if planes == 1 else f"{grouped(planes)} planes, each measured by {line}"
-
-
-def column_titles(record: RunRecord, method: str) -> tuple[str, str]:
-    """Of a comparison in the table: two short lines, and all that tells it from others.
-
-    ``method`` is that of the reconstruction where the record is not its own.
-    """
-    info, method = record.info, record.settings.get("method", method)
-    kind = method if method != "learned" else info.set_name if info.family == "learned" else info.family
-    whole = f"{record.specimen} · {record.instrument}, {info.acquisition.photons:g} photons, {method}"
-    return f"×{info.ratio:g}\n{kind}", whole
 
 
 # (row, what it means, name in the comparison, how it is written)

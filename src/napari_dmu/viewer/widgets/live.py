@@ -16,6 +16,7 @@ from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.worker import Job, Task
 
 DELAY = 150  # milliseconds after the last change, so that typing a number is one change
+PATIENCE = 500  # milliseconds of work that need no word
 TITLE = "Live view"
 CELLS_ALONE: tuple[Kind, ...] = ("live_labels",)
 
@@ -28,12 +29,15 @@ class Live(QObject):
 
     Signals
     -------
+    working
+        What is shown is not what is set any more, and it takes a moment.
     shown
         The work whose layers have just been put in place, and whether a layer came into view by it.
     failed
         The exception.
     """
 
+    working = Signal()
     shown = Signal(object, bool)
     failed = Signal(object)
 
@@ -50,6 +54,10 @@ class Live(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY)
         self._timer.timeout.connect(self._update)
+        self._patience = QTimer(self)
+        self._patience.setSingleShot(True)
+        self._patience.setInterval(PATIENCE)
+        self._patience.timeout.connect(self.working)
         self._followed: Any = None  # the specimen's layer, whose changes are waited for
         self.version = 0  # of its pixels
 
@@ -86,6 +94,7 @@ class Live(QObject):
     def pause(self) -> None:
         """Give up what is being worked on; ``ask`` goes on."""
         self._timer.stop()
+        self._patience.stop()
         self._wanted = None
         if self.links.job is not None:
             self.links.job.cancel()
@@ -113,6 +122,7 @@ class Live(QObject):
         if self._lit[0] == self._wanted.lit and work.specimen is not None:
             work = replace(work, specimen=replace(work.specimen, intensity_range=self._lit[1]))
         self._begin(partial(look, work, self._wanted.part), self._on_image)
+        self._patience.start()
 
     def _begin(self, task: Task, succeeded: Callable[[Any], None]) -> None:
         job = Job(TITLE, task)
@@ -130,6 +140,7 @@ class Live(QObject):
         return self._wanted is not None and self._wanted.specimen in keys
 
     def _on_image(self, work: Work) -> None:
+        self._patience.stop()
         if not self._is_there():
             return
         assert self._wanted is not None
@@ -150,10 +161,12 @@ class Live(QObject):
             self.shown.emit(work, came)
 
     def _on_failed(self, error: BaseException) -> None:
+        self._patience.stop()
         self._drop_cells()
         self.failed.emit(error)
 
     def _on_cancelled(self) -> None:
+        self._patience.stop()
         if self._wanted is not None:  # by the user: nothing else is under way
             self._drop_cells()
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
+from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.summary import FIGURES
 
 COLUMNS = 3  # the last so many comparisons
@@ -27,30 +28,42 @@ class MetricsTable(QTableWidget):
             item = QTableWidgetItem(name)
             item.setToolTip(meaning)
             self.setVerticalHeaderItem(row, item)
-        rows, titles = self.verticalHeader(), self.horizontalHeader()
+        self._columns: list[Column] = []
+        rows, header = self.verticalHeader(), self.horizontalHeader()
         assert rows is not None
-        assert titles is not None
-        self._titles: QHeaderView = titles
+        assert header is not None
+        self._titles: QHeaderView = header
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(ROW)
         rows.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        titles.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVisible(False)
 
-    def add(self, title: str, whole: str, figures: Mapping[str, str]) -> None:
-        """Add a comparison: its short title, the whole name as a tooltip, and the figures by row."""
+    def clear_columns(self) -> None:
+        """Forget all comparisons."""
+        self.setColumnCount(0)
+        self._columns.clear()
+        self.setVisible(False)
+
+    def add(self, column: Column, figures: Mapping[str, str]) -> None:
+        """Add a comparison with its figures by row; it takes the place of an older one of the same."""
+        if (old := next((i for i, c in enumerate(self._columns) if c.run == column.run), None)) is not None:
+            self.removeColumn(old)
+            del self._columns[old]
         self.insertColumn(0)
-        header = QTableWidgetItem(title)
-        header.setToolTip(whole)
-        self.setHorizontalHeaderItem(0, header)
+        self._columns = [column, *self._columns][:COLUMNS]
         for row, (name, meaning, _, _) in enumerate(FIGURES):
             item = QTableWidgetItem(figures[name])
             item.setToolTip(meaning)
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.setItem(row, 0, item)
-        self.setColumnCount(min(self.columnCount(), COLUMNS))
+        self.setColumnCount(len(self._columns))
+        for place, (one, title) in enumerate(zip(self._columns, titles(self._columns), strict=True)):
+            header = QTableWidgetItem(title)
+            header.setToolTip(one.whole)
+            self.setHorizontalHeaderItem(place, header)
         for row in range(len(FIGURES)):
             items = [self.item(row, column) for column in range(self.columnCount())]
             self.setRowHidden(row, all(item is None or item.text() == "–" for item in items))

@@ -5,19 +5,21 @@ from functools import partial
 from typing import Any
 
 from napari.layers import Layer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.errors import DmuError
 from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
+from napari_dmu.viewer.columns import Column
 from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
-from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
+from napari_dmu.viewer.live import Request, frame, is_lazy, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import read_layer
-from napari_dmu.viewer.scene import Scene
-from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, reasons, report
+from napari_dmu.viewer.scene import Scene, key_of
+from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, WORKING, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
-from napari_dmu.viewer.summary import column_titles, figures
+from napari_dmu.viewer.summary import figures
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.live import Live
@@ -38,11 +40,12 @@ class CompressiveMicroscope(PanelView):
         self._live = Live(self, napari_viewer, self._live_request)
         self._fresh = False  # whether the live view was just switched on
         self._suggested = ("", "")
+        self._worked_on = ""  # key of the specimen that was chosen last
         settings.prefer_own_reader()
         self._connect()
         self.settings.offer(settings.pattern_sets())
         self._on_layers()
-        self.specimen.choose(self._scene.active_key())
+        self.specimen.choose(self._scene.to_measure())
 
     def _connect(self) -> None:
         self.specimen.chosen.connect(self._on_specimen)
@@ -62,12 +65,14 @@ class CompressiveMicroscope(PanelView):
         self.side_by_side.toggled.connect(self._arrange)
         self.luminance.toggled.connect(self._refresh)
         layers, grid = self._viewer.layers, self._viewer.canvas.grid
-        for event in (layers.events.inserted, layers.events.removed, layers.events.reordered, layers.events.renamed):
+        for event in (layers.events.removed, layers.events.reordered, layers.events.renamed):
             self._links.connect(event, self._on_layers)
+        self._links.connect(layers.events.inserted, self._on_inserted)
         self._links.connect(layers.selection.events.active, self._on_active)
         self._links.connect(grid.events.enabled, self._on_grid)
         self.live.toggled.connect(self._on_live_toggled)
         self.settings.touched.connect(self._live.ask)
+        self._live.working.connect(partial(self._runner.say, WORKING))
         self._live.shown.connect(self._on_live)
         self._live.failed.connect(self._on_live_failed)
         for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):
@@ -75,19 +80,33 @@ class CompressiveMicroscope(PanelView):
         for links in (self._links, self._live.links, self._live.of_layer):
             self.destroyed.connect(links.release)
 
+    def event(self, event: QEvent | None) -> bool:
+        """A panel whose dock was closed is without a parent, and may go on living: it stops its work."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.live.setChecked(False)
+            self._runner.stop()
+        return bool(super().event(event))
+
     # -- the viewer has changed ----------------------------------------------------------------------
 
     def _on_layers(self, event: Any = None) -> None:
         if self._links.closed:
             return
         scene = self._scene
-        self.specimen.offer(scene.specimens(), prefer=scene.active_key())
+        self.specimen.offer(scene.specimens(), prefer=scene.to_measure())
         self.measurement.offer(scene.measurements())
         if not self._viewer.layers and not self._runner.busy:
             self.cells.clear()
+            self.metrics.clear_columns()
             self.trust.hide()
             self._runner.say("")
         self._on_specimen()
+
+    def _on_inserted(self, event: Any) -> None:
+        self._on_layers()
+        # What has just been opened is what is to be looked at.
+        if not self._links.closed and key_of(event.value) == self._scene.to_measure():
+            self.specimen.choose(key_of(event.value))
 
     def _on_active(self, event: Any = None) -> None:
         if not self._links.closed:
@@ -95,6 +114,8 @@ class CompressiveMicroscope(PanelView):
             self._refresh()
 
     def _on_specimen(self) -> None:
+        if self.specimen.key() != self._worked_on:
+            self._on_another_specimen()
         self.truth.offer([("none", "none"), *self._scene.truths(self.specimen.key())])
         layer = self._scene.layer(self.specimen.key())
         truth = self._scene.layer(self.truth.key())
@@ -109,6 +130,13 @@ class CompressiveMicroscope(PanelView):
         self.settings.describe(None if layer is None else specimen_shape(layer))
         self._refresh()
 
+    def _on_another_specimen(self) -> None:
+        """Go on with what was measured of it, if anything; what was said is of the one before."""
+        self._worked_on = self.specimen.key()
+        self.measurement.choose(self._scene.measurement_of(self._worked_on))
+        if not self._runner.busy:
+            self._runner.say("")
+
     def _on_grid(self, event: Any = None) -> None:
         if not self._links.closed:
             self.side_by_side.setChecked(bool(self._viewer.canvas.grid.enabled))
@@ -116,7 +144,9 @@ class CompressiveMicroscope(PanelView):
     def _arrange(self) -> None:
         if not self.side_by_side.isChecked():
             self._runner.say(self.status.text().removesuffix(UNTICK))  # done as advised
-        self._scene.arrange(side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key())
+        self._scene.arrange(
+            side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key(), looking=self._live.on
+        )
 
     # -- what may be pressed -------------------------------------------------------------------------
 
@@ -215,7 +245,7 @@ class CompressiveMicroscope(PanelView):
         self._show_cells(work)
         self._show_trust(steps, work)
         if work.comparison is not None and work.record is not None:
-            self.metrics.add(*column_titles(work.record, work.choices.method), figures(work.comparison))
+            self.metrics.add(Column.of(work.record, work.choices.method), figures(work.comparison))
             self.bring_into_view(self.metrics)
         side_by_side, can_segment = self.side_by_side.isChecked(), not self._no_segmenter()
         self._runner.say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment))
@@ -277,6 +307,7 @@ class CompressiveMicroscope(PanelView):
         if self._fresh and not part:
             self.side_by_side.setChecked(True)
         self._fresh = False
+        frame(self._viewer, part=part)
         if came:  # otherwise everything is where it was, or where the user wants it
             self._scene.arrange(
                 side_by_side=self.side_by_side.isChecked(),

@@ -1,0 +1,60 @@
+"""What the columns of the table of figures are called: as little as tells them apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_dmu.viewer.layers import shortened
+from napari_dmu.viewer.record import RunRecord
+
+LONGEST = 13  # characters that fit above a column
+
+
+@dataclass(frozen=True)
+class Column:
+    """What was compared.
+
+    Attributes
+    ----------
+    run
+        Names the measurement.
+    ratio, kind
+        ``×64``, and what is most worth knowing: the method, the family or the set.
+    others
+        All else that may differ, in the order in which it is said.
+    whole
+        All of it in one line.
+    """
+
+    run: str
+    ratio: str
+    kind: str
+    others: tuple[str, ...]
+    whole: str
+
+    @classmethod
+    def of(cls, record: RunRecord, method: str) -> "Column":
+        """Of a comparison; ``method`` is that of the reconstruction where the record is not its own."""
+        info, method = record.info, record.settings.get("method", method)
+        a = info.acquisition
+        kind = method if method != "learned" else info.set_name if info.family == "learned" else info.family
+        others = (
+            info.set_name,
+            info.family,
+            f"{a.photons:g} ph",
+            f"{a.read_noise:g} e⁻ read",
+            str(record.settings.get("detector", "")),
+            f"seed {info.seed}",
+            shortened(record.specimen, LONGEST),
+        )
+        whole = f"{record.specimen} · {record.instrument}, {a.photons:g} photons, {method}"
+        return cls(f"{record.run} {method}", f"×{info.ratio:g}", kind, others, whole)
+
+
+def titles(columns: Sequence[Column]) -> list[str]:
+    """A title of several lines for each column: ratio and kind, and what is not the same in all of them."""
+    differing = [len(set(values)) > 1 for values in zip(*(c.others for c in columns), strict=True)]
+    said = [
+        [o for o, differs in zip(c.others, differing, strict=True) if differs and o not in ("", c.kind)]
+        for c in columns
+    ]
+    return ["\n".join((c.ratio, c.kind, *others)) for c, others in zip(columns, said, strict=True)]
