@@ -158,6 +158,31 @@ def test_only_an_older_export_is_replaced(tmp_path: Path, instrument: PatternSet
     assert (other / "thesis.txt").read_text() == "years of work"
 
 
+@pytest.mark.parametrize("added", ["notes.txt", "camera_frames/0.tif", "pattern_000_seen.png"])
+def test_an_export_with_anything_else_in_its_folder_is_kept(tmp_path: Path, instrument: PatternSet, added: str) -> None:
+    out = tmp_path / "out"
+    export_patterns(instrument, out, dmd="32x32")
+    (out / added).parent.mkdir(exist_ok=True)
+    (out / added).write_text("years of work")
+    before = (out / "manifest.json").read_bytes()
+    with pytest.raises(FileError, match=added.split("/")[0]) as caught:
+        export_patterns(instrument, out, dmd="64x48")
+    assert_sentence(caught.value)
+    assert (out / added).read_text() == "years of work"
+    assert (out / "manifest.json").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_file_browser_leaves_behind_keeps_no_export_from_being_replaced(
+    tmp_path: Path, instrument: PatternSet
+) -> None:
+    out = tmp_path / "out"
+    export_patterns(instrument, out, dmd="32x32")
+    for name in (".DS_Store", "Thumbs.db"):
+        (out / name).write_bytes(b"view")
+    assert export_patterns(instrument, out, dmd="64x48").columns == 64
+
+
 def test_a_failure_leaves_the_older_export_and_no_rubbish(
     tmp_path: Path, instrument: PatternSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

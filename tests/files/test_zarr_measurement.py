@@ -14,6 +14,7 @@ from test_measurement import CASES, D, T, make
 
 from napari_dmu.errors import DmuError, FileError
 from napari_dmu.files import read_measurement, read_specimen, write_image, write_measurement
+from napari_dmu.files.zarr_measurement import check_zarr_place
 
 
 def ngff(path: Path) -> dict[str, Any]:
@@ -166,6 +167,20 @@ def test_what_belongs_to_others_is_not_replaced(tmp_path: Path) -> None:
         write_measurement(tmp_path / "a.zarr", make(("y", "x")))
     assert_sentence(caught.value)
     np.testing.assert_array_equal(read_specimen(tmp_path / "a.zarr").data.compute(), image)
+
+
+def test_what_others_added_to_a_file_of_ours_is_kept(tmp_path: Path) -> None:
+    m = make(("y", "x"))
+    write_measurement(tmp_path / "m.zarr", m)
+    group = zarr.open_group(tmp_path / "m.zarr", mode="r+")
+    labels = np.arange(12, dtype="u4").reshape(3, 4)
+    group.create_group("labels").create_array("cells", data=labels)
+    for refuse in (lambda: write_measurement(tmp_path / "m.zarr", m), lambda: check_zarr_place(tmp_path / "m.zarr")):
+        with pytest.raises(FileError, match="labels") as caught:
+            refuse()
+        assert_sentence(caught.value)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "m.zarr" / "labels" / "cells", mode="r")[:], labels)
+    np.testing.assert_array_equal(read_measurement(tmp_path / "m.zarr").data.compute(), m.data)
 
 
 def test_wrong_things_are_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -47,10 +47,11 @@ def check_image_output(output: Path, *inputs: Path) -> None:
     FileError
     """
     from napari_dmu.files.ome import check_suffix
-    from napari_dmu.files.zarr_measurement import is_zarr_name
+    from napari_dmu.files.zarr_measurement import check_zarr_place, is_zarr_name
 
     if is_zarr_name(output):
         _check_place(output, inputs)
+        check_zarr_place(output)
     else:
         check_suffix(output)
         check_output(output, *inputs)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.files.chips import Chip, chip_of
 from napari_dmu.files.folders import atomic_folder
-from napari_dmu.files.manifest import MANIFEST, FrameEntry, Manifest, PackedEntry, is_export, read_manifest
+from napari_dmu.files.manifest import MANIFEST, FrameEntry, Manifest, PackedEntry, files_of_export, read_manifest
 from napari_dmu.microscope.patterns import check_binary
 from napari_dmu.microscope.registration import dot_pattern, dot_spacing
 
@@ -106,7 +106,7 @@ def export_patterns(
     instrument
         The pattern set.
     folder
-        To write; an older export in it is replaced, other files are not.
+        To write; an older export is replaced, a folder with anything else in it is refused.
     format
         ``"png"``, ``"bmp"`` or ``"tiff"``.
     dmd
@@ -154,7 +154,7 @@ def export_patterns(
         frames |= adjusting
         roles |= {name: name for name in adjusting}
     centre = (chip.rows // 2, chip.columns // 2)
-    with atomic_folder(folder, replaceable=is_export, what="export") as temporary:
+    with atomic_folder(folder, ours=files_of_export, what="export") as temporary:
         entries, packs, names = [], [], list(frames)
         for index, (name, frame) in enumerate(frames.items()):
             file, digest = _save(temporary, name, frame, format)

@@ -6,10 +6,13 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from napari_dmu.errors import FileError
+
+# What file browsers leave in a folder that somebody looked at: it keeps nobody from replacing the folder.
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def _flush(folder: Path) -> None:
@@ -24,21 +27,41 @@ def _flush(folder: Path) -> None:
                     os.close(handle)
 
 
-def _check_target(wanted: Path, target: Path, replaceable: Callable[[Path], bool], what: str) -> None:
-    """Refuse a place that cannot take a folder, or holds what is not ours to replace."""
+def check_target(path: str | os.PathLike[str], ours: Callable[[Path], Collection[str]], what: str) -> None:
+    """Refuse a place that cannot take a folder, or holds what is not ours to replace; see `atomic_folder`.
+
+    Raises
+    ------
+    FileError
+    """
+    wanted, target = Path(path), _resolved(Path(path))
     if not target.parent.is_dir():
         raise FileError(
             f"'{wanted}' cannot be written because the folder '{wanted.parent}' does not exist: make it first."
         )
     if target.exists() and not target.is_dir():
         raise FileError(f"'{wanted}' is a file: give the name of a folder to write.")
-    if target.is_dir() and any(target.iterdir()) and not replaceable(target):
+    there = {entry.name for entry in target.iterdir()} - _LITTER if target.is_dir() else set()
+    written = ours(target) if there else ()
+    if there and not written:
         raise FileError(f"'{wanted}' holds other files and no {what} of napari-dmu: choose a new or empty folder.")
+    if strange := sorted(there.difference(written)):
+        raise FileError(
+            f"'{wanted}' holds '{strange[0]}' beside the {what} that would be replaced: move it out of there, or "
+            "choose a new folder."
+        )
+
+
+def _resolved(wanted: Path) -> Path:
+    try:
+        return wanted.resolve()
+    except (OSError, RuntimeError):
+        return wanted.absolute()
 
 
 @contextlib.contextmanager
 def atomic_folder(
-    path: str | os.PathLike[str], *, replaceable: Callable[[Path], bool], what: str = "data"
+    path: str | os.PathLike[str], *, ours: Callable[[Path], Collection[str]], what: str = "data"
 ) -> Iterator[Path]:
     """Give a temporary folder beside `path`, and rename it to `path` once the block has succeeded.
 
@@ -46,8 +69,9 @@ def atomic_folder(
     ----------
     path
         The folder to write; the folder around it must exist.
-    replaceable
-        Whether an older folder of that name, which is not empty, may be replaced.
+    ours
+        Names of the entries of an older folder that we wrote; none where it is not ours. A folder with any other
+        entry is refused, since it is replaced with all that is in it.
     what
         How such an older folder is called in a sentence.
 
@@ -61,19 +85,15 @@ def atomic_folder(
     FileError
         The place cannot be used, or the disk refused.
     """
-    wanted = Path(path)
-    try:
-        target = wanted.resolve()
-    except (OSError, RuntimeError):
-        target = wanted.absolute()
-    _check_target(wanted, target, replaceable, what)
+    wanted, target = Path(path), _resolved(Path(path))
+    check_target(wanted, ours, what)
     token = secrets.token_hex(6)
     temporary, older = target.with_name(f".{token}.{target.name}"), target.with_name(f".{token}.old")
     try:
         temporary.mkdir()
         yield temporary
         _flush(temporary)
-        _check_target(wanted, target, replaceable, what)  # somebody may have filled it in the meantime
+        check_target(wanted, ours, what)  # somebody may have filled it in the meantime
         if target.exists():
             target.rename(older)
         try:

@@ -87,6 +87,15 @@ class Manifest(BaseModel):
     packed_planes: tuple[str, ...] = ()
 
 
+def files_of_export(folder: Path) -> frozenset[str]:
+    """Names of the files that an export in a folder consists of; none where there is no export that can be read."""
+    try:
+        manifest = read_manifest(folder)
+    except FileError:
+        return frozenset()
+    return frozenset({MANIFEST, *(e.file for e in manifest.frames), *(e.file for e in manifest.packed)})
+
+
 def is_export(folder: Path) -> bool:
     """Whether a folder holds an export of ours."""
     try:

@@ -18,7 +18,7 @@ import numpy as np
 from napari_dmu._version import __version__
 from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL, duration, length
-from napari_dmu.files.folders import atomic_folder
+from napari_dmu.files.folders import atomic_folder, check_target
 from napari_dmu.files.ome import NAMESPACE, SCHEMA_VERSION, fold_axes, iter_planes
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ NGFF_VERSION = "0.5"
 _CHUNK = 1024
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _MARKS = ("zarr.json", ".zgroup", ".zattrs")
+_WHAT, _ENTRIES = "OME-Zarr", ("zarr.json", "0")
 
 
 def is_zarr_name(path: str | os.PathLike[str]) -> bool:
@@ -49,13 +50,24 @@ def _stem(path: Path) -> str:
     return name
 
 
-def _is_ours(path: Path) -> bool:
+def _ours(path: Path) -> tuple[str, ...]:
+    """What `write_zarr` wrote into a folder. Others may add to it, for instance ``labels`` or smaller levels."""
     import zarr
 
     try:
-        return NAMESPACE in zarr.open_group(path, mode="r").attrs
+        return _ENTRIES if NAMESPACE in zarr.open_group(path, mode="r").attrs else ()
     except Exception:  # whatever is wrong with it, it is not ours
-        return False
+        return ()
+
+
+def check_zarr_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a place that `write_zarr` could not write to, before any work is done for it.
+
+    Raises
+    ------
+    FileError
+    """
+    check_target(path, _ours, _WHAT)
 
 
 def _axis(letter: str, unit: str) -> dict[str, str]:
@@ -79,7 +91,8 @@ def write_zarr(
     Parameters
     ----------
     path
-        Ends with ``.zarr``; an older one that napari-dmu wrote is replaced.
+        Ends with ``.zarr``; an older one that napari-dmu wrote is replaced, one with anything added to it is
+        refused.
     array
         (..., Y, X) numpy or dask; bool is stored as uint8.
     axes, scale, units, translate
@@ -128,7 +141,7 @@ def write_zarr(
     note: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "kind": kind, "axes": list(axes), "shape": list(shape)}
     note |= {"scale": [float(v) for v in scale], "translate": [float(v) for v in translate], "units": list(units)}
     note |= {"folded": letters, "version": __version__} | (extra or {})
-    with atomic_folder(path, replaceable=_is_ours, what="OME-Zarr") as temporary:
+    with atomic_folder(path, ours=_ours, what=_WHAT) as temporary:
         group = zarr.open_group(temporary, mode="w", zarr_format=3, attributes={"ome": ome, NAMESPACE: note})
         target = group.create_array(
             "0", shape=tuple(folded[i] for i in order), dtype=dtype, dimension_names=list(stored),
