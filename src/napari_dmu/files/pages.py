@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +22,41 @@ _log = logging.getLogger(__name__)
 Convert = Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class _Collect(logging.Filter):
-    """Keep tifffile's complaints off the user's terminal, and remember the serious ones."""
+# Where the serious complaints about the file go that this thread is reading; None where it reads none.
+_serious: ContextVar[list[str] | None] = ContextVar("serious", default=None)
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.serious: list[str] = []
+
+class _Route(logging.Filter):
+    """Keep tifffile's complaints about our files off the user's terminal, and remember the serious ones.
+
+    All threads share tifffile's logger, and a filter that drops a record hides it from the filters behind it: so there
+    is one filter, and the thread that a record comes from says whose it is.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        serious = _serious.get()
+        if serious is None:  # somebody else is using tifffile
+            return True
         if record.levelno >= logging.ERROR:
-            self.serious.append(record.getMessage())
+            serious.append(record.getMessage())
         _log.debug("tifffile: %s", record.getMessage())
         return False
 
 
+_route = _Route()
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[list[str]]:
-    """Turn whatever goes wrong inside the block into one sentence; gives the list of serious complaints."""
-    logger, collect = logging.getLogger("tifffile"), _Collect()
-    logger.addFilter(collect)
+    """Turn whatever goes wrong inside the block into one sentence; gives the list of serious complaints.
+
+    Those that come from the calling thread, that is: let tifffile decode with ``maxworkers=1``.
+    """
+    logging.getLogger("tifffile").addFilter(_route)  # once, however often it is added
+    serious: list[str] = []
+    before = _serious.set(serious)
     try:
-        yield collect.serious
+        yield serious
     except DmuError:
         raise
     except MemoryError as error:
@@ -54,7 +69,7 @@ def reading(path: Path) -> Iterator[list[str]]:
             f"({type(error).__name__}): get a fresh copy, or save it again as TIFF in Fiji."
         ) from error
     finally:
-        logger.removeFilter(collect)
+        _serious.reset(before)
 
 
 class PlaneReader:

@@ -99,7 +99,7 @@ def _stored(path: Path) -> NDArray[Any]:
     import tifffile
 
     with reading(path):
-        pixels: NDArray[Any] = tifffile.imread(path)
+        pixels: NDArray[Any] = tifffile.imread(path, maxworkers=1)
     return pixels
 
 

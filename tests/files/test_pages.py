@@ -1,0 +1,48 @@
+"""Files that are read in several threads and processes at a time do not get into each other's way."""
+
+import logging
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_dmu.errors import FileError
+from napari_dmu.files import read_specimen
+from napari_dmu.files.pages import reading
+
+
+def test_a_file_that_was_cut_is_refused_while_another_thread_reads(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.random.default_rng(0).integers(0, 65535, (6, 40, 40)).astype("u2"), metadata=None)
+    path.write_bytes(path.read_bytes()[:-4000])
+    inside, done = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def read_something_else() -> None:
+        with reading(tmp_path / "b.tif") as complaints:
+            inside.set()
+            done.wait(10)
+            seen.extend(complaints)
+
+    other = threading.Thread(target=read_something_else)
+    other.start()
+    assert inside.wait(10)
+    try:
+        with pytest.raises(FileError, match=r"cut short|damaged"):
+            read_specimen(path)
+    finally:
+        done.set()
+        other.join()
+    assert not seen
+
+
+def test_only_complaints_about_our_files_are_kept_from_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with reading(tmp_path / "a.tif") as complaints:
+        logging.getLogger("tifffile").error("ours")
+    logging.getLogger("tifffile").error("of another program")
+    assert complaints == ["ours"]
+    assert [r.getMessage() for r in caplog.records if r.name == "tifffile"] == ["of another program"]
