@@ -1,6 +1,7 @@
 """Files that are read in several threads and processes at a time do not get into each other's way."""
 
 import logging
+import pickle
 import threading
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_dmu.errors import FileError
-from napari_dmu.files import read_specimen
+from napari_dmu.files import read_specimen, tiff, write_image
 from napari_dmu.files.pages import reading
 
 
@@ -46,3 +47,17 @@ def test_only_complaints_about_our_files_are_kept_from_the_log(
     logging.getLogger("tifffile").error("of another program")
     assert complaints == ["ours"]
     assert [r.getMessage() for r in caplog.records if r.name == "tifffile"] == ["of another program"]
+
+
+def test_folded_axes_are_unfolded_in_another_process_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiff, "LAZY_BYTES", 1000)
+    path = tmp_path / "a.tif"
+    full = np.random.default_rng(0).integers(0, 999, (2, 3, 2, 20, 30)).astype("u2")
+    write_image(path, full, axes=("t", "position", "plane", "y", "x"), scale=(1,) * 5, units=("pixel",) * 5)
+    lazy = read_specimen(path).data
+    assert lazy.shape == full.shape
+    sent = pickle.dumps(lazy)
+    np.testing.assert_array_equal(pickle.loads(sent).compute(scheduler="synchronous"), full)
+    write_image(path, full[:1], axes=("t", "position", "plane", "y", "x"), scale=(1,) * 5, units=("pixel",) * 5)
+    with pytest.raises(FileError, match="has changed"):
+        pickle.loads(sent).compute(scheduler="synchronous")

@@ -103,7 +103,7 @@ class PlaneReader:
         convert: Convert,
         reopen: tuple[Callable[..., Any], tuple[Any, ...]],
     ) -> None:
-        self.path, self.shape, self.dtype, self.ndim = path, shape, dtype, len(shape)
+        self.path, self.shape, self.dtype = path, shape, dtype
         self._tif, self._series, self._convert, self._reopen = tif, series, convert, reopen
         self._lock = threading.Lock()
         self._stamp = self._stat()
@@ -111,8 +111,14 @@ class PlaneReader:
         self._stored = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         self._page_shape = tuple(int(n) for n in series.keyframe.shape)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return self._reopen
+    @property
+    def ndim(self) -> int:
+        """Number of axes; `shape` may be changed to one with as many planes."""
+        return len(self.shape)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+        # What the file alone does not say: how its axes are unfolded, and whether it has changed in between.
+        return (*self._reopen, {"shape": self.shape, "_stamp": self._stamp})
 
     def _stat(self) -> tuple[int, int]:
         try:

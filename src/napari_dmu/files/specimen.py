@@ -97,7 +97,7 @@ def _read_tiff(path: Path, luminance: bool) -> tuple[Specimen, dict[str, Any] | 
         scale, translate = (tuple(float(v) for v in said[key]) for key in ("scale", "translate"))
         units = tuple(str(u) for u in said["units"])
         if isinstance(data, PlaneReader):
-            data.shape, data.ndim = shape, len(shape)
+            data.shape = shape
         else:
             data = data.reshape(shape)
     else:
