@@ -1,5 +1,6 @@
 """Frames of a camera come in by the same path as simulated ones, and what is wrong with them is one sentence."""
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsErro
 from napari_dmu.files import read_measurement, read_specimen, write_measurement
 from napari_dmu.files.camera import read_camera
 from napari_dmu.files.camera_run import CameraRun, read_run
-from napari_dmu.files.frames import FRACTION
+from napari_dmu.files.frames import FRACTION, open_frames
 from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.detector import counts_to_signal, saturation_count
 from napari_dmu.microscope.forward import Microscope
@@ -90,6 +91,40 @@ def test_time_series_in_both_orders_and_one_file_a_frame(
     back = read_camera(path)
     np.testing.assert_array_equal(back.data, m.data)
     assert (back.info.axes, back.info.scale[0], back.info.units[0]) == (("t", "y", "x"), 2.5, "second")
+
+
+@pytest.mark.parametrize("order", ["plane", "exposure"])
+def test_frames_are_held_one_file_at_a_time(
+    tmp_path: Path, instrument: PatternSet, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m = simulated(instrument, np.stack([SPECIMEN[:32, :32]] * 3))
+    frames = m.data if order == "plane" else m.data.swapaxes(0, 1)
+    for number, stack in enumerate(frames):  # a file a plane, or a file an exposure
+        tifffile.imwrite(tmp_path / f"{number}.tif", stack, photometric="minisblack")
+    path = write_run(tmp_path, None, frames="?.tif", planes={"order": order})
+    read: list[weakref.ref[Any]] = []
+    held: list[int] = []
+
+    def watched(file: Path) -> Any:
+        held.append(sum(one() is not None for one in read))
+        found = read_specimen(file)
+        read.append(weakref.ref(found.data))
+        return found
+
+    monkeypatch.setattr("napari_dmu.files.specimen.read_specimen", watched)
+    np.testing.assert_array_equal(read_camera(path).data, m.data)
+    assert held == [0] * 2 * len(frames)  # once to check them all, once for their counts
+
+
+def test_a_file_that_changes_while_frames_are_read(tmp_path: Path) -> None:
+    for number in range(2):
+        tifffile.imwrite(tmp_path / f"{number}.tif", np.zeros((8, 8), "u2"))
+    stack = open_frames(tmp_path, ["*.tif"])
+    tifffile.imwrite(tmp_path / "1.tif", np.zeros((8, 9), "u2"))
+    assert stack[0].shape == (8, 8)
+    with pytest.raises(FileError, match="has changed") as caught:
+        stack[1]
+    assert_sentence(caught.value)
 
 
 def test_roi_orientation_and_camera_bin(tmp_path: Path, instrument: PatternSet) -> None:

@@ -136,14 +136,13 @@ def _counts(
     plane_first = run.planes is None or run.planes.order == "plane"
     data: NDArray[np.unsignedinteger] | None = None
     full = 0
-    for plane in range(planes):
-        for t in range(exposures):
-            index = plane * exposures + t if plane_first else t * planes + plane
-            counts, saturated = corrections.apply(stack[index], index)
-            if data is None:
-                data = np.empty((planes, exposures, *counts.shape), dtype=counts.dtype)
-            data[plane, t] = counts
-            full += saturated
+    for index in range(planes * exposures):  # as they lie in the files, so that each of these is read once
+        place = divmod(index, exposures) if plane_first else divmod(index, planes)[::-1]
+        counts, saturated = corrections.apply(stack[index], index)
+        if data is None:
+            data = np.empty((planes, exposures, *counts.shape), dtype=counts.dtype)
+        data[place] = counts
+        full += saturated
     assert data is not None
     return data, full / data.size
 

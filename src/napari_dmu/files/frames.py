@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,19 +26,49 @@ _PEDESTAL = 10.0
 _DEAD = 0.05
 
 
-class FrameStack:
-    """Frames of several files one after the other; each is read when it is asked for."""
+class _Frames(NamedTuple):
+    """A file of frames: where it is, and the shape (..., rows, columns) and type of what is in it."""
 
-    def __init__(self, stacks: Sequence[tuple[str, Any]]) -> None:
-        self._frames = [(name, data, index) for name, data in stacks for index in np.ndindex(*data.shape[:-2])]
-        self.shape: tuple[int, int] = (int(stacks[0][1].shape[-2]), int(stacks[0][1].shape[-1]))
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class FrameStack:
+    """Frames of several files one after the other; a file is read when one of its frames is asked for.
+
+    Only the file of the last frame is held: a run may have more files than fit into memory. Go through them in order.
+    """
+
+    def __init__(self, files: Sequence[_Frames]) -> None:
+        self._frames = [(file, index) for file in files for index in np.ndindex(*file.shape[:-2])]
+        self.shape: tuple[int, int] = (files[0].shape[-2], files[0].shape[-1])
+        self._held: tuple[_Frames, Any] | None = None
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, number: int) -> NDArray[Any]:
-        _, data, index = self._frames[number]
-        return np.asarray(data[index])
+        file, index = self._frames[number]
+        if self._held is None or self._held[0] is not file:
+            self._held = None  # before the next one is read, so that there are never two
+            found, data = _opened(file.path)
+            if found != file:
+                raise FileError(f"'{file.path.name}' has changed since it was opened: read the frames again.")
+            self._held = (file, data)
+        return np.asarray(self._held[1][index])
+
+
+def _opened(path: Path) -> tuple[_Frames, Any]:
+    from napari_dmu.files.specimen import read_specimen
+
+    try:
+        data = read_specimen(path).data
+    except SpecimenError as error:
+        raise FileError(
+            f"'{path.name}' holds colours or no image at all: save the camera's counts with one frame a page."
+        ) from error
+    return _Frames(path, tuple(int(n) for n in data.shape), np.dtype(data.dtype)), data
 
 
 def _files(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -64,26 +94,19 @@ def open_frames(folder: Path, names: Sequence[str]) -> FrameStack:
     FileError
         A file is missing, or the frames differ in size or are no whole counts.
     """
-    from napari_dmu.files.specimen import read_specimen
-
-    stacks: list[tuple[str, Any]] = []
-    for file in _files(folder, names):
-        try:
-            data = read_specimen(file).data
-        except SpecimenError as error:
+    files: list[_Frames] = []
+    for path in _files(folder, names):
+        file = _opened(path)[0]
+        if file.dtype.kind not in "ui":
+            raise FileError(f"'{path.name}' holds {file.dtype} values and no counts: save the camera's own frames.")
+        if files and file.shape[-2:] != files[0].shape[-2:]:
+            first = files[0]
             raise FileError(
-                f"'{file.name}' holds colours or no image at all: save the camera's counts with one frame a page."
-            ) from error
-        if np.dtype(data.dtype).kind not in "ui":
-            raise FileError(f"'{file.name}' holds {data.dtype} values and no counts: save the camera's own frames.")
-        if stacks and data.shape[-2:] != stacks[0][1].shape[-2:]:
-            first = stacks[0]
-            raise FileError(
-                f"'{file.name}' has {data.shape[-2]} × {data.shape[-1]} pixels and '{first[0]}' has "
-                f"{first[1].shape[-2]} × {first[1].shape[-1]}: give frames of one size."
+                f"'{path.name}' has {file.shape[-2]} × {file.shape[-1]} pixels and '{first.path.name}' has "
+                f"{first.shape[-2]} × {first.shape[-1]}: give frames of one size."
             )
-        stacks.append((file.name, data))
-    return FrameStack(stacks)
+        files.append(file)
+    return FrameStack(files)
 
 
 def _mean_frame(folder: Path, name: str, what: str, shape: tuple[int, int]) -> NDArray[np.float64]:
