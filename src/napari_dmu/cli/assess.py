@@ -35,13 +35,14 @@ def assess(
     """
     from napari_dmu.cli.reading import read_image
     from napari_dmu.cli.running import Work, check_output, say, say_written
-    from napari_dmu.files.measurement import read_measurement
+    from napari_dmu.files.measurement import files_of_measurement, read_measurement
     from napari_dmu.files.specimen import write_image
 
     _check_folder(output)
     if output.is_dir():
+        inputs = [*files_of_measurement(measurement), *([] if reconstruction is None else [reconstruction])]
         for name in FILES:
-            check_output(output / name, *(path for path in (measurement, reconstruction) if path is not None))
+            check_output(output / name, *inputs)
     measured = read_measurement(measurement)
     image = None if reconstruction is None else read_image(reconstruction, luminance=False).data
 

@@ -35,10 +35,10 @@ def reconstruct(
     The file alone is enough. The image is float32 in the specimen's own intensity units.
     """
     from napari_dmu.cli.running import Work, check_image_output, say_written
-    from napari_dmu.files.measurement import read_measurement
+    from napari_dmu.files.measurement import files_of_measurement, read_measurement
     from napari_dmu.files.specimen import write_image
 
-    check_image_output(output, measurement)
+    check_image_output(output, *files_of_measurement(measurement))
     measured = read_measurement(measurement)
 
     from napari_dmu.engine import verbs

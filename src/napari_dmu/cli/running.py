@@ -67,7 +67,8 @@ def check_output(output: Path, *inputs: Path) -> None:
 def _check_place(output: Path, inputs: Sequence[Path]) -> None:
     for path in inputs:
         if output.exists() and path.exists() and output.samefile(path):
-            raise FileError(f"'{output}' is the input itself: give another name to write to.")
+            which = "the input itself" if path == inputs[0] else "one of the inputs"
+            raise FileError(f"'{output}' is {which}: give another name to write to.")
     check_folder(output.absolute().parent)
 
 

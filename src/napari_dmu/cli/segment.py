@@ -44,14 +44,15 @@ def segment(
     itself, any other one its reconstruction.
     """
     from napari_dmu.cli.running import Work, check_image_output, check_output, say, say_written
-    from napari_dmu.files.measurement import read_measurement
+    from napari_dmu.files.measurement import files_of_measurement, read_measurement
     from napari_dmu.files.specimen import write_image
     from napari_dmu.files.table import check_table_name, write_table
 
-    check_image_output(output, measurement)
+    inputs = files_of_measurement(measurement)
+    check_image_output(output, *inputs)
     if table is not None:
         check_table_name(table)
-        check_output(table, measurement)
+        check_output(table, *inputs)
     measured = read_measurement(measurement)
 
     from napari_dmu.engine.cells import cell_table, count_sentence, find_cells

@@ -71,7 +71,14 @@ def _opened(path: Path) -> tuple[_Frames, Any]:
     return _Frames(path, tuple(int(n) for n in data.shape), np.dtype(data.dtype)), data
 
 
-def _files(folder: Path, names: Sequence[str]) -> list[Path]:
+def frame_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    """The files that names and patterns of names, relative to a folder, stand for.
+
+    Raises
+    ------
+    FileError
+        No file fits a pattern.
+    """
     files: list[Path] = []
     for name in names:
         if not any(sign in name for sign in "*?[") or (folder / name).is_file():
@@ -95,7 +102,7 @@ def open_frames(folder: Path, names: Sequence[str]) -> FrameStack:
         A file is missing, or the frames differ in size or are no whole counts.
     """
     files: list[_Frames] = []
-    for path in _files(folder, names):
+    for path in frame_files(folder, names):
         file = _opened(path)[0]
         if file.dtype.kind not in "ui":
             raise FileError(f"'{path.name}' holds {file.dtype} values and no counts: save the camera's own frames.")

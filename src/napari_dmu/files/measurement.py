@@ -50,6 +50,29 @@ def write_measurement(path: str | os.PathLike[str], m: Measurement) -> None:
     )
 
 
+def _is_run(name: str) -> bool:
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def files_of_measurement(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """The files that `read_measurement` reads: the one given and, of a camera run, those that it names.
+
+    Raises
+    ------
+    FileError, SettingsError
+        The YAML file of a camera run cannot be understood, or no frames fit a pattern in it.
+    """
+    where = Path(path)
+    if not _is_run(where.name):
+        return (where,)
+    from napari_dmu.files.camera_run import read_run
+    from napari_dmu.files.frames import frame_files
+
+    run = read_run(where)
+    others = [where.parent / name for name in (run.dark_frame, run.flat_field) if name is not None]
+    return (where, *frame_files(where.parent, run.frames), *others)
+
+
 def read_measurement(path: str | os.PathLike[str]) -> Measurement:
     """Read a measurement that `write_measurement` wrote, or the frames of a camera.
 
@@ -70,7 +93,7 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         The file is missing, damaged, no measurement, or of a newer napari-dmu.
     """
     name = Path(path).name
-    if name.lower().endswith((".yaml", ".yml")):
+    if _is_run(name):
         from napari_dmu.files.camera import read_camera
 
         return read_camera(path)
