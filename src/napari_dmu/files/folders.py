@@ -94,12 +94,12 @@ def atomic_folder(
         yield temporary
         _flush(temporary)
         check_target(wanted, ours, what)  # somebody may have filled it in the meantime
-        if target.exists():
-            target.rename(older)
         try:
+            if target.exists():
+                target.rename(older)
             temporary.rename(target)
-        except OSError:
-            if older.exists():
+        except BaseException:  # Ctrl+C too may come between the two
+            if older.exists() and not target.exists():
                 older.rename(target)
             raise
     except OSError as error:
