@@ -126,3 +126,15 @@ def test_floating_files_of_several_levels_are_refused_with_or_without_dithering(
         with pytest.raises(SettingsError) as caught:
             read_patterns(tmp_path, dither=dither)  # type: ignore[arg-type]
         assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u4"])
+def test_grey_without_a_known_white_is_refused_not_dithered_to_darkness(tmp_path: Path, dtype: str) -> None:
+    grey = (GREY // 2).astype(dtype)
+    tifffile.imwrite(tmp_path / "g.tif", grey, photometric="minisblack")
+    with pytest.raises(SettingsError, match="white") as caught:
+        read_patterns(tmp_path / "g.tif", dither="ordered")
+    assert_sentence(caught.value)
+    two = np.where(BINARY, 100, 0).astype(dtype)  # off and on need no white
+    tifffile.imwrite(tmp_path / "g.tif", two, photometric="minisblack")
+    np.testing.assert_array_equal(read_patterns(tmp_path / "g.tif", dither="ordered"), BINARY)

@@ -59,7 +59,8 @@ def read_patterns(
     SpecimenError
         A file is in colour.
     SettingsError
-        Patterns are grey, not square, of different sizes, or do not fit the binning.
+        Patterns are grey (and not to be dithered, or in a type without a white of its own: 8 and 16 bit have one,
+        floating values go to 1), not square, of different sizes, or do not fit the binning.
     """
     if dither is not None and dither not in DITHERS:
         raise SettingsError(f"There is no dithering {dither!r}: choose {' or '.join(DITHERS)}.")
@@ -85,10 +86,7 @@ def read_patterns(
         _check_values(part, file.name)
     if not _two_valued(parts):
         for part, file in zip(parts, files, strict=True):
-            if part.dtype.kind == "f" and part.max() > 1.0:
-                raise SettingsError(
-                    f"'{file.name}' has floating values up to {part.max():g}: scale the patterns to 0 … 1."
-                )
+            _check_grey(part, file.name)
         if dither is None:
             raise SettingsError(
                 "The patterns are grey, but a mirror is on or off: dither them (floyd-steinberg or ordered) or save "
@@ -152,6 +150,22 @@ def _check_values(values: NDArray[Any], name: str) -> None:
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise SettingsError(f"'{name}' has negative or undefined values: patterns go from 0 (off) to white (on).")
+
+
+def _check_grey(values: NDArray[Any], name: str) -> None:
+    """Refuse grey values of which nobody knows how bright they are.
+
+    8 and 16 bits are how pictures are stored. A wider or signed type is what a program calculates in, and its largest
+    value says nothing about white: patterns from 0 to 255 in int32 would be dithered to darkness.
+    """
+    if values.max() <= 1 or values.dtype in (np.uint8, np.uint16):
+        return
+    if values.dtype.kind == "f":
+        raise SettingsError(f"'{name}' has floating values up to {values.max():g}: scale the patterns to 0 … 1.")
+    raise SettingsError(
+        f"'{name}' has grey values of type {values.dtype}, which does not say how large white is: save the patterns "
+        "as 8 or 16 bit, or as floating values from 0 to 1."
+    )
 
 
 def _white(values: NDArray[Any]) -> float:
