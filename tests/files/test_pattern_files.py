@@ -10,7 +10,7 @@ from PIL import Image
 from support import assert_sentence
 
 from napari_dmu.errors import DmuError, SettingsError
-from napari_dmu.files.patterns import read_patterns
+from napari_dmu.files.patterns import natural_key, read_patterns
 from napari_dmu.microscope.patterns import make_patterns
 
 BINARY = np.random.default_rng(3).integers(0, 2, (5, 16, 16)).astype(np.uint8)
@@ -32,6 +32,12 @@ def test_a_folder_is_read_in_the_natural_order_of_its_names(tmp_path: Path, suff
     for t, pattern in enumerate(np.concatenate([BINARY, BINARY, BINARY])):
         Image.fromarray(pattern > 0).save(tmp_path / f"p{t}.{suffix}")
     np.testing.assert_array_equal(read_patterns(tmp_path), np.concatenate([BINARY] * 3))
+
+
+def test_signs_that_look_like_digits_are_no_numbers() -> None:
+    names = ["10²3.tif", "2²3.tif", "10²20.tif", "①.tif", "x²", "٣.tif"]
+    ordered = [path.name for path in sorted(map(Path, names), key=natural_key)]
+    assert ordered[:4] == ["2²3.tif", "٣.tif", "10²3.tif", "10²20.tif"]
 
 
 def test_a_list_keeps_its_order_and_all_on_or_off_is_a_pattern(tmp_path: Path) -> None:
