@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from cli_support import Command
+from cli_support import Command, Run
 
 import napari_dmu
 from napari_dmu.cli.app import app
@@ -106,3 +106,11 @@ def test_nobody_reads_on() -> None:
         process.stdout = None
         _, err = process.communicate("")
     assert err == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_full_disk_is_one_sentence() -> None:
+    code = "import sys; from napari_dmu.cli.app import main; sys.exit(main(['sets', '--json']))"
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert Run(run.returncode, "", run.stderr).sentence().startswith("The output cannot be written (No space left")

@@ -6,6 +6,7 @@ Exit status: 0 done, 2 wrong use or bad input (one sentence on stderr), 130 inte
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -35,6 +36,8 @@ from napari_dmu.cli.train import train
 from napari_dmu.errors import Cancelled, DmuError
 
 BAD, INTERRUPTED, TERMINATED = 2, 130, 128 + signal.SIGTERM
+# What a disk says that can take no more; Windows knows no quotas.
+_DISK = (errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 app = typer.Typer(
     help="See what a compressive fluorescence microscope would see of your own images.",
@@ -115,6 +118,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop(sys.stdout)
         return 0
+    except OSError as error:
+        # Files are written in blocks that make sentences of such errors: what is left is the terminal, or a file there.
+        if error.errno not in _DISK or error.filename is not None:
+            raise
+        _drop(sys.stdout)
+        reason = error.strerror
+        return _fail(f"The output cannot be written ({reason}): make room on the disk or send it elsewhere.", BAD)
     except Exception as error:
         # Typer's errors of usage have no common public name in all versions, but all can say what is wrong.
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
