@@ -1,5 +1,6 @@
 """A file is there whole or not at all."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,15 @@ def test_success_puts_the_file_in_place(tmp_path: Path) -> None:
         assert not target.exists()
     assert target.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a whole path must be shorter than such a name")
+@pytest.mark.parametrize("name", ["a" * 251 + ".tif", "ä" * 125 + ".tif", "x." + "細" * 84])
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"old")
+    with atomic_path(tmp_path / name) as temporary:
+        temporary.write_bytes(b"new")
+    assert (tmp_path / name).read_bytes() == b"new"
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])

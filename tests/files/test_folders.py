@@ -1,5 +1,6 @@
 """A folder is there whole or not at all, also where somebody presses Ctrl+C."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,11 @@ def test_the_older_folder_outlives_an_interruption(
         write(target, "new")
     assert (target / "a.txt").read_text() == ("new" if number == 2 and done else "old")
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a whole path must be shorter than such a name")
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path) -> None:
+    target = tmp_path / ("ä" * 125 + ".zarr")
+    write(target, "old")
+    write(target, "new")
+    assert (target / "a.txt").read_text() == "new"

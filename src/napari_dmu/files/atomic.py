@@ -24,11 +24,16 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def _short_suffix(path: Path) -> str:
+    """The extension of a name. Of a name of full length (255 bytes) no more fits behind our token."""
+    return path.suffix if len(os.fsencode(path.suffix)) < 100 else ""
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` once the block has succeeded.
 
-    The temporary name ends like the target's, so that writers that look at the extension still work. If the
+    The temporary name has the target's extension, so that writers that look at it still work. If the
     block fails, is cancelled or writes nothing, the temporary file is removed and an older `path` is untouched.
 
     Parameters
@@ -57,7 +62,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         )
     if target.is_dir():
         raise FileError(f"'{wanted}' is a folder: give the name of a file to write.")
-    temporary = target.with_name(f".{secrets.token_hex(6)}.{target.name}"[:250])
+    temporary = target.with_name(f".{secrets.token_hex(6)}{_short_suffix(target)}")
     try:
         yield temporary
         if not temporary.is_file():

@@ -88,7 +88,7 @@ def atomic_folder(
     wanted, target = Path(path), _resolved(Path(path))
     check_target(wanted, ours, what)
     token = secrets.token_hex(6)
-    temporary, older = target.with_name(f".{token}.{target.name}"), target.with_name(f".{token}.old")
+    temporary, older = target.with_name(f".{token}.new"), target.with_name(f".{token}.old")
     try:
         temporary.mkdir()
         yield temporary
