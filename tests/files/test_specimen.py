@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import sys
 import tempfile
 from pathlib import Path
 
@@ -231,6 +232,16 @@ def test_our_comment_does_not_outlive_an_edit(tmp_path: Path) -> None:
     xml = xml.replace('SizeX="8" SizeY="8" SizeC="2"', 'SizeX="7" SizeY="8" SizeC="2"')
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((2, 8, 7), "u1"), description=xml.encode(), metadata=None)
     assert read_specimen(tmp_path / "b.tif").data.shape[-1] == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the disk refuses such names")
+@pytest.mark.parametrize("name", ["a\x01b.tif", "a\tb\n.tif", "a\ufffe.tif", "a\udc80b.tif", "😀.tif"], ids=ascii)
+def test_any_name_that_the_disk_takes(tmp_path: Path, name: str) -> None:
+    image = np.arange(24, dtype="u1").reshape(2, 3, 4)
+    write_image(tmp_path / name, image, axes="zyx", scale=(3, 0.5, 0.5), units=("micrometer",) * 3)
+    back = read_specimen(tmp_path / name)
+    assert (back.axes, back.scale, back.notes) == (("z", "y", "x"), (3.0, 0.5, 0.5), ())
+    np.testing.assert_array_equal(back.data, image)
 
 
 def test_missing_folder_and_16_bit_png(tmp_path: Path) -> None:

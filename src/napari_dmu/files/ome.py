@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 from xml.etree import ElementTree
@@ -26,6 +27,8 @@ SUFFIXES = (".tif", ".tiff")
 # A classic TIFF ends at 4 GiB; compression may enlarge noise a little, so the step to BigTIFF is taken before.
 _BIGTIFF_BYTES = 2**32 - 2**27
 _STORED_AS = {"bool": "uint8", "float16": "float32", "int64": "int32", "uint64": "uint32"}
+# What no XML may hold and a file name may: control characters, and bytes that are no UTF-8 (half surrogates in Python).
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _KNOWN = {"t": "T", "z": "Z", "c": "C"}
 
 
@@ -173,7 +176,7 @@ def write_stack(
     text = json.dumps(note | (extra or {}), ensure_ascii=True, sort_keys=True)
     metadata: dict[str, Any] = {
         "axes": letters,
-        "Name": name,
+        "Name": _NOT_XML.sub("\ufffd", name),
         "Creator": "napari-dmu",
         "CommentAnnotation": {"Namespace": NAMESPACE, "Value": text},
         **_physical(
