@@ -54,7 +54,7 @@ def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[An
     with reading(path) as complaints, tifffile.TiffFile(path) as tif:
         if not tif.series:
             raise FileError(f"'{path.name}' is a TIFF file without an image in it: choose another file.")
-        series = tif.series[0].levels[0]
+        series, joined = _first_series(tif)
         page, letters, shape = series.keyframe, series.axes, tuple(int(n) for n in series.shape)
         if "Y" not in letters or "X" not in letters or 0 in shape:
             raise SpecimenError(
@@ -62,7 +62,7 @@ def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[An
             )
         if np.dtype(series.dtype).kind not in "uifb":
             raise SpecimenError(f"'{path.name}' holds {series.dtype} values: save their magnitude as TIFF first.")
-        notes = _notes(tif, series, path)
+        notes = _notes(tif, series, path, joined)
         samples = shape[letters.index("S")] if "S" in letters else 1
         colour = _colour(page, letters, samples)
         if colour and not luminance:
@@ -132,12 +132,35 @@ def _arrange(
     return np.ascontiguousarray(convert(raw)), letters
 
 
-def _notes(tif: Any, series: Any, path: Path) -> list[str]:
+def _first_series(tif: Any) -> tuple[Any, bool]:
+    """The first series at full resolution, and whether it was joined of several.
+
+    A program that writes a stack with one call a frame (``TiffWriter.write`` in a loop) makes a series of each page.
+    Such pages are joined, where they are alike in everything.
+    """
+    import tifffile
+
+    first, every = tif.series[0], tif.series
+    alike = all(
+        one.kind == "shaped" and len(one.pages) == len(one.levels) == 1 and one.axes == first.axes
+        and one.shape == first.shape and one.keyframe.hash == first.keyframe.hash
+        for one in every
+    )  # fmt: skip
+    if len(every) == 1 or not alike:
+        return first.levels[0], False
+    pages, shape = [one.pages[0] for one in every], (len(every), *first.shape)
+    return tifffile.TiffPageSeries(pages, shape=shape, dtype=first.dtype, axes="I" + first.axes, parent=tif), True
+
+
+def _notes(tif: Any, series: Any, path: Path, joined: bool) -> list[str]:
     notes = []
-    if len(tif.series) > 1:
+    if joined:
+        notes.append(f"'{path.name}' holds {len(tif.series)} images of one size and type, which were read as a stack.")
+    elif len(tif.series) > 1:
+        same = len({(one.shape, one.dtype) for one in tif.series}) == 1
         notes.append(
-            f"'{path.name}' holds {len(tif.series)} images of different size or type: only the first "
-            f"({' × '.join(str(n) for n in series.shape)}) is used."
+            f"'{path.name}' holds {len(tif.series)} {'separate images' if same else 'images of different size or type'}"
+            f": only the first ({' × '.join(str(n) for n in series.shape)}) is used."
         )
     if int(series.keyframe.photometric) == 3:
         notes.append("The file has a colour table; its values are used as they are stored.")
