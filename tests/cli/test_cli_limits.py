@@ -62,3 +62,9 @@ def test_json_with_training_images_and_no_set(command: Command, folder: Path) ->
 )
 def test_wrong_use_is_one_sentence(command: Command, folder: Path, options: tuple[str, ...], part: str) -> None:
     assert part in command("limits", folder / "0.tif", *options).sentence()
+
+
+def test_hidden_files_are_no_images(command: Command, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "._0.tif").write_bytes(b"no image")
+    run = command("limits", folder / "0.tif", "--ratio", "4", "--train", tmp_path)
+    assert "no TIFF images" in run.sentence()

@@ -116,6 +116,12 @@ def test_frames_are_held_one_file_at_a_time(
     assert held == [0] * 2 * len(frames)  # once to check them all, once for their counts
 
 
+def test_hidden_files_are_no_frames(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "0.tif", np.zeros((8, 8), "u2"))
+    (tmp_path / "._0.tif").write_bytes(b"no image")
+    assert len(open_frames(tmp_path, ["*.tif"])) == 1
+
+
 def test_a_file_that_changes_while_frames_are_read(tmp_path: Path) -> None:
     for number in range(2):
         tifffile.imwrite(tmp_path / f"{number}.tif", np.zeros((8, 8), "u2"))

@@ -34,6 +34,12 @@ def test_a_folder_is_read_in_the_natural_order_of_its_names(tmp_path: Path, suff
     np.testing.assert_array_equal(read_patterns(tmp_path), np.concatenate([BINARY] * 3))
 
 
+def test_hidden_files_are_no_patterns(tmp_path: Path) -> None:
+    Image.fromarray(BINARY[0] > 0).save(tmp_path / "a.png")
+    (tmp_path / "._a.png").write_bytes(b"no picture")
+    np.testing.assert_array_equal(read_patterns(tmp_path), BINARY[:1])
+
+
 def test_signs_that_look_like_digits_are_no_numbers() -> None:
     names = ["10²3.tif", "2²3.tif", "10²20.tif", "①.tif", "x²", "٣.tif"]
     ordered = [path.name for path in sorted(map(Path, names), key=natural_key)]

@@ -15,7 +15,16 @@ from support import assert_sentence, discs
 from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.segmentation.instances import DEEP, distance_target
 from napari_dmu.training.augment import image_crops
-from napari_dmu.training.data import DEPTH, LEVELS, CropSampler, Example, fingerprint, jitter, read_examples
+from napari_dmu.training.data import (
+    DEPTH,
+    LEVELS,
+    CropSampler,
+    Example,
+    fingerprint,
+    image_names,
+    jitter,
+    read_examples,
+)
 
 CPU = torch.device("cpu")
 
@@ -185,6 +194,15 @@ def test_unusable_folders_are_refused_with_a_sentence(tmp_path: Path) -> None:
     refused(masks=False)
     tifffile.imwrite(tmp_path / "images" / "a.tif", np.full((8, 8), np.nan, dtype=np.float32))
     refused(SpecimenError, masks=False)
+
+
+def test_what_macos_hides_beside_an_image_is_no_image(tmp_path: Path) -> None:
+    for name in ("images", "images/more", "masks"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "a.tif", np.ones((8, 8), dtype=np.uint8))
+        (tmp_path / name / "._a.tif").write_bytes(b"\0\5\26\7 no image")
+    assert image_names(tmp_path) == ["a.tif", "more/a.tif"]
+    assert [one.name for one in read_examples(tmp_path, masks=True)] == ["a.tif"]
 
 
 @pytest.mark.parametrize("numbers", [(5, 3_000_000_000), (1, 2)])

@@ -121,7 +121,8 @@ def _geometry(ratio: float, exposures: int) -> Acquisition:
 def _files(folder: Path) -> list[Path]:
     from napari_dmu.errors import FileError
 
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff")) if folder.is_dir() else []
+    shown = [p for p in folder.iterdir() if not p.name.startswith(".")] if folder.is_dir() else []
+    found = sorted(p for p in shown if p.suffix.lower() in (".tif", ".tiff"))
     if not found:
         raise FileError(f"There are no TIFF images in '{folder}': name a folder of images like those to judge.")
     return found

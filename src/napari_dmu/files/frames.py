@@ -86,7 +86,8 @@ def frame_files(folder: Path, names: Sequence[str]) -> list[Path]:
             continue
         root = Path(name)
         base, pattern = (Path(root.anchor), str(root.relative_to(root.anchor))) if root.anchor else (folder, name)
-        found = sorted((file for file in base.glob(pattern) if file.is_file()), key=natural_key)
+        shown = (file for file in base.glob(pattern) if not file.name.startswith("."))  # as a shell does
+        found = sorted((file for file in shown if file.is_file()), key=natural_key)
         if not found:
             raise FileError(f"No file fits {name!r} in '{base}': check 'frames'.")
         files += found

@@ -102,7 +102,8 @@ def read_patterns(
 def _files_of(where: Path) -> list[Path]:
     if not where.is_dir():
         return [where]
-    files = sorted((file for file in where.iterdir() if file.suffix.lower() in SUFFIXES), key=natural_key)
+    shown = (file for file in where.iterdir() if not file.name.startswith("."))  # macOS hides a ._a.tif beside a.tif
+    files = sorted((file for file in shown if file.suffix.lower() in SUFFIXES), key=natural_key)
     if not files:
         raise FileError(f"'{where}' holds no TIFF, PNG or BMP files: choose the folder of the patterns.")
     return files

@@ -59,9 +59,12 @@ def _fits(name: str, entry: str) -> bool:
 
 
 def image_names(folder: Path) -> list[str]:
-    """TIFF images below the folder, or below its ``images``; relative POSIX names, sorted."""
+    """TIFF images below the folder, or below its ``images``; relative POSIX names, sorted.
+
+    Without what the system hides: macOS puts a ``._a.tif``, which is no image, beside every ``a.tif`` on foreign disks.
+    """
     images = _images_of(folder)
-    found = images.rglob("*") if images.is_dir() else ()
+    found = (p for p in images.rglob("*") if not p.name.startswith(".")) if images.is_dir() else ()
     return sorted(p.relative_to(images).as_posix() for p in found if p.suffix.lower() in (".tif", ".tiff"))
 
 
