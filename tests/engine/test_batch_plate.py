@@ -78,6 +78,19 @@ def test_every_field_of_a_plate_is_taken_in_its_order(base: Path, version: str) 
     assert [o.state for o in go(base, channel=1)] == ["was there"] * 3
 
 
+@pytest.mark.parametrize("which", ["images", "masks"])
+def test_changed_pixels_of_an_ome_zarr_are_seen(base: Path, which: str) -> None:
+    for folder, mask in (("images", False), ("masks", True)):
+        (base / folder).mkdir()
+        write_image(base / folder / "a.ome.zarr", cells(1, mask=mask), labels=mask, **AXES)
+    chosen = {"images": "images", "truth": "masks", "channel": 0, "segmenter": None}
+    assert [o.state for o in go(base, **chosen)] == ["done"]
+    assert [o.state for o in go(base, **chosen)] == ["was there"]
+    array = zarr.open_array(base / which / "a.ome.zarr" / "0", mode="r+")
+    array[0] = array[0][::-1]
+    assert [o.state for o in go(base, **chosen)] == ["done"]
+
+
 def test_names_are_short_where_wells_have_one_field(base: Path) -> None:
     write_plate(base / "p.zarr", {"A/1": 1, "A/2": 1})
     assert plate_fields(base / "p.zarr") == {"A1": base / "p.zarr/A/1/0", "A2": base / "p.zarr/A/2/0"}

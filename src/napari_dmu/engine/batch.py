@@ -239,8 +239,13 @@ def _made_from(settings: RunSettings, instrument: PatternSet) -> str:
 
 def _state_of(job: BatchJob) -> list[list[Any]]:
     """Size and time of change of image and mask: what tells that they are as they were."""
-    states = [(path.name, path.stat()) for path in (job.image, job.truth) if path is not None]
-    return [[name, state.st_size, state.st_mtime_ns] for name, state in states]
+    return [[path.name, *_size_and_change(path)] for path in (job.image, job.truth) if path is not None]
+
+
+def _size_and_change(path: Path) -> tuple[int, int]:
+    """Bytes and newest time of change; of an OME-Zarr those of all its files, which its folder's own do not tell."""
+    states = [p.stat() for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file()]
+    return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
 
 
 def _read_record(job: BatchJob) -> dict[str, Any] | None:
