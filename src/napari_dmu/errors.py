@@ -13,6 +13,10 @@ class SettingsError(DmuError):
     """A setting is outside what physics or the file format allows."""
 
 
+class SegmenterError(SettingsError):
+    """A segmenter of another package failed on an image, or gave no labels; on other images it may do."""
+
+
 class PatternSetError(DmuError):
     """A pattern set is missing, damaged, too new or does not fit the measurement."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import assert_sentence, discs, make_set
 
+from napari_dmu.cli.run import run
 from napari_dmu.engine import batch, cluster
 from napari_dmu.engine.batch import BatchOutcome, run_batch
 from napari_dmu.engine.batch_plan import BatchJob, RunSettings, plan_run, run_settings
@@ -142,6 +145,60 @@ def test_one_bad_image_does_not_cost_the_others(base: Path) -> None:
     assert not list((base / "out").glob("b.*"))
     states = [row["state"] for row in rows_of(base / "out" / "scores.csv")]
     assert states == ["done", "failed", "done"]
+
+
+def test_an_image_that_is_gone_does_not_cost_the_others(base: Path) -> None:
+    chosen = settings(keep=[])
+    jobs = plan_run(chosen, base)
+    run_batch(jobs, chosen, device="cpu")
+    (base / "in" / "b.ome.tif").unlink()
+    outcomes = run_batch(jobs, chosen, device="cpu")
+    assert [o.state for o in outcomes] == ["was there", "failed", "was there"]
+    assert_sentence(outcomes[1].error)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), "\udcff", MemoryError()])
+def test_what_the_system_refuses_does_not_cost_the_others(
+    base: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    real = batch.take
+
+    def refused(job: BatchJob, *rest: Any, **options: Any) -> Any:
+        if job.name == "b":
+            raise error if isinstance(error, Exception) else UnicodeEncodeError("utf-8", error, 0, 1, "no text")
+        return real(job, *rest, **options)
+
+    monkeypatch.setattr(batch, "take", refused)
+    outcomes = go(base, settings(keep=[]))
+    assert [o.state for o in outcomes] == ["done", "failed", "done"]
+    assert_sentence(outcomes[1].error)
+
+
+def test_a_segmenter_that_fails_on_an_image_does_not_cost_the_others(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def theirs(image: np.ndarray) -> np.ndarray:
+        seen.append(image)
+        if len(seen) == 2:
+            raise ValueError("no foreground")
+        return np.zeros(image.shape, int)
+
+    monkeypatch.setattr("napari_dmu.engine.cells.load_segmenter", lambda name: theirs)
+    outcomes = go(base, settings(segmenter="theirs", keep=[]))
+    assert [o.state for o in outcomes] == ["done", "failed", "done"]
+    assert "'theirs'" in outcomes[1].error
+    assert_sentence(outcomes[1].error)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_gets_its_row(base: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (base / "in" / "b.ome.tif").rename(base / "in" / os.fsdecode(b"b\xff.tif"))
+    (base / "run.yaml").write_text(yaml.safe_dump(settings(keep=[]).model_dump(mode="json")), encoding="utf-8")
+    run(base / "run.yaml", device="cpu")
+    assert [row["image"] for row in rows_of(base / "out" / "scores.csv")] == ["a.tif", "b?.tif", "c.tif"]
+    assert "b?" in capfd.readouterr().out
 
 
 def test_measurements_and_colour_images_are_told_from_specimens(base: Path) -> None:

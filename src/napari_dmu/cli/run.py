@@ -65,7 +65,10 @@ def run(
 
 def _print(outcomes: Sequence[BatchOutcome]) -> None:
     from napari_dmu.cli.running import figure, print_table
+    from napari_dmu.engine.batch_plan import readable
 
     forms = (("psnr", ".2f"), ("ssim", ".4f"), ("count", "d"), ("truth_count", "d"), ("f1", ".3f"), ("ap50", ".3f"))
-    rows = [(o.job.name, o.state, *(figure(o.figures.get(key), form) for key, form in forms)) for o in outcomes]
+    rows = [
+        (readable(o.job.name), o.state, *(figure(o.figures.get(key), form) for key, form in forms)) for o in outcomes
+    ]
     print_table("Images", HEADINGS, rows, left=2)

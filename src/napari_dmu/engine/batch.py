@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_dmu._version import __version__
-from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings
+from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings, readable
 from napari_dmu.engine.progress import CancelToken, check, report
-from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError
+from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SegmenterError, SettingsError
 from napari_dmu.files.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run_batch(
     try:
         for number, outcome in found:
             done[number] = outcome
-            report(progress, len(done), len(jobs), outcome.job.name)
+            report(progress, len(done), len(jobs), readable(outcome.job.name))
     finally:
         if done:
             _write_scores(jobs[0].folder / TABLE, [done[number] for number in sorted(done)])
@@ -137,11 +137,22 @@ def _outcome(
         if record is not None and record["image"] == _state_of(job):
             return BatchOutcome(job, "was there", record["figures"])
         return BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
-    except (Cancelled, SettingsError):  # settings are those of all images
-        raise
-    except (DmuError, MemoryError) as error:
-        sentence = str(error) if isinstance(error, DmuError) else "the memory of this machine is not enough for it"
-        return BatchOutcome(job, "failed", {}, sentence)
+    except (DmuError, MemoryError, OSError, UnicodeError) as error:
+        # Settings are those of all images; a segmenter that fails on this one may do for the others.
+        if isinstance(error, Cancelled | SettingsError) and not isinstance(error, SegmenterError):
+            raise
+        return BatchOutcome(job, "failed", {}, _sentence(error))
+
+
+def _sentence(error: BaseException) -> str:
+    """Why an image failed."""
+    if isinstance(error, DmuError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "The memory of this machine is not enough: take a part of it."
+    if isinstance(error, UnicodeError):
+        return "A name or a text in it is not Unicode: rename it, or save it anew."
+    return f"It cannot be read or its results written ({getattr(error, 'strerror', None) or error}): check its disk."
 
 
 def take(
@@ -154,7 +165,7 @@ def take(
     from napari_dmu.files.specimen import one_channel, read_image, write_like
     from napari_dmu.files.table import write_table
 
-    start = time.perf_counter()
+    start, state = time.perf_counter(), _state_of(job)  # as it is now: what changes from here on is not in the results
     specimen = read_image(job.image, luminance=settings.luminance, option="luminance: true")
     if settings.channel is not None:
         specimen = one_channel(specimen, settings.channel)
@@ -188,7 +199,7 @@ def take(
     if cells is not None and "table" in settings.keep:
         write_table(job.result(CELLS), cell_table(cells, measurement.info))
     record = {
-        "napari_dmu": __version__, "made_from": _made_from(settings, instrument), "image": _state_of(job),
+        "napari_dmu": __version__, "made_from": _made_from(settings, instrument), "image": state,
         "settings": settings.model_dump(mode="json"), "set": instrument.hash, "figures": figures,
         "seconds": round(time.perf_counter() - start, 2),
     }  # fmt: skip

@@ -82,6 +82,11 @@ def run_settings(content: dict[str, Any], name: str) -> RunSettings:
         raise file_error(error, name, RunSettings) from error
 
 
+def readable(name: str) -> str:
+    """A name as a table can hold it: with question marks for what is no text in the name of a file."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
 def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
     """The images of a run in the order of their names; ``base`` is what its paths are relative to.
 
@@ -104,7 +109,7 @@ def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
     masks = {} if truths is None else {_bare(p.name): p for p in sorted(truths.iterdir())}
     if truths is not None:
         masks |= {i.name: truths / i.shown for i in images if (truths / i.shown).exists()}
-    return [BatchJob(i.name, i.path, masks.get(i.name), output, i.shown) for i in images]
+    return [BatchJob(i.name, i.path, masks.get(i.name), output, readable(i.shown)) for i in images]
 
 
 class _Image(NamedTuple):

@@ -223,7 +223,9 @@ def segment(
     PatternSetError
         Where the pattern set has no segmenter or is not installed.
     SettingsError
-        Where there is no such segmenter, it cannot be loaded, fails, or gives anything but labels.
+        Where there is no such segmenter, or it cannot be loaded.
+    SegmenterError
+        Where it fails or gives anything but labels; a kind of SettingsError.
     SpecimenError, DeviceError, Cancelled
     """
     from napari_dmu.engine.cells import find_cells
