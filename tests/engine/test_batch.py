@@ -127,6 +127,17 @@ def test_a_run_goes_on_where_it_was_stopped(base: Path, monkeypatch: pytest.Monk
     assert [o.state for o in go(base, chosen)] == ["done", "was there", "done"]
 
 
+def test_a_run_that_is_stopped_keeps_the_scores_it_did_not_get_to(base: Path) -> None:
+    chosen, token = settings(keep=[]), CancelToken()
+    go(base, chosen)
+    (base / "in" / "c.tif").rename(base / "in" / "d.tif")  # not done, so it has no row
+    with pytest.raises(Cancelled):
+        go(base, chosen, cancel=token, progress=lambda *_: token.cancel())
+    rows = rows_of(base / "out" / "scores.csv")
+    assert [(row["image"], row["state"]) for row in rows] == [("a.tif", "was there"), ("b.ome.tif", "was there")]
+    assert all(row["psnr"] for row in rows)
+
+
 def test_results_of_other_settings_are_not_mixed_in(base: Path) -> None:
     go(base, settings(images="in/a.tif"))
     go(base, settings(images="in"))  # the same settings for more images

@@ -84,8 +84,14 @@ def run_batch(
             report(progress, len(done), len(jobs), readable(outcome.job.name))
     finally:
         if done:
-            _write_scores(jobs[0].folder / TABLE, [done[number] for number in sorted(done)])
+            _write_scores(jobs[0].folder / TABLE, _so_far(jobs, done))
     return [done[number] for number in range(len(jobs))]
+
+
+def _so_far(jobs: Sequence[BatchJob], done: dict[int, BatchOutcome]) -> list[BatchOutcome]:
+    """What became of the images, with those that this call did not get to where an earlier one has done them."""
+    found = (done.get(number) or _there(job) for number, job in enumerate(jobs))
+    return [outcome for outcome in found if outcome is not None]
 
 
 def _on_cluster(
@@ -133,10 +139,8 @@ def _outcome(
 ) -> BatchOutcome:
     check(cancel)
     try:
-        record = _read_record(job)
-        if record is not None and record["image"] == _state_of(job):
-            return BatchOutcome(job, "was there", record["figures"])
-        return BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
+        there = _there(job)
+        return there or BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
     except (DmuError, MemoryError, OSError, UnicodeError) as error:
         # Settings are those of all images; a segmenter that fails on this one may do for the others.
         if isinstance(error, Cancelled | SettingsError) and not isinstance(error, SegmenterError):
@@ -267,6 +271,16 @@ def _read_record(job: BatchJob) -> dict[str, Any] | None:
         return None
     whole = isinstance(record, dict) and {"made_from", "image", "figures"} <= set(record)
     return record if whole else None
+
+
+def _there(job: BatchJob) -> BatchOutcome | None:
+    """What an earlier call made of an image that has not changed since; None where it has to be done."""
+    record = _read_record(job)
+    try:
+        same = record is not None and record["image"] == _state_of(job)
+    except OSError:  # to do it tells why
+        return None
+    return BatchOutcome(job, "was there", record["figures"]) if record is not None and same else None
 
 
 def _refuse_other_settings(jobs: Sequence[BatchJob], settings: RunSettings, instrument: PatternSet) -> None:
