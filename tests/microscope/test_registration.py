@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from support import assert_sentence
 from napari_dmu.errors import SpecimenError
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.forward import Microscope
-from napari_dmu.microscope.registration import dot_pattern, dot_spacing, find_registration
+from napari_dmu.microscope.registration import _neighbour, dot_pattern, dot_spacing, find_registration
 
 PERIOD, BIN = 32, 32
 
@@ -100,6 +101,26 @@ NOISE: dict[str, Callable[[np.random.Generator], NDArray[Any]]] = {
     "normal": lambda rng: rng.normal(100, 5, (64, 64)),
     "small": lambda rng: rng.poisson(3, (20, 20)),
 }
+
+
+@pytest.mark.parametrize("count", [2, 5, 300])
+def test_the_nearest_dot_is_the_nearest_other_one(count: int) -> None:
+    rng = np.random.default_rng(count)
+    dots = rng.uniform(0, 500, count) + 1j * rng.uniform(0, 500, count)
+    dots[-1] = dots[0]  # on the same place is another one too
+    apart = np.abs(dots[:, None] - dots)
+    np.fill_diagonal(apart, np.inf)
+    assert _neighbour(dots) == pytest.approx(np.median(apart.min(axis=1)))
+
+
+def test_many_specks_in_a_large_frame_take_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    dots = rng.uniform(0, 500, 5000) + 1j * rng.uniform(0, 500, 5000)
+    tracemalloc.start()
+    _neighbour(dots)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10e6  # one number for each pair of dots would be 400 MB
 
 
 @pytest.mark.parametrize("kind", list(NOISE))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from napari_dmu.errors import SpecimenError
 from napari_dmu.microscope.acquisition import Registration
@@ -146,9 +147,9 @@ def _misses(points: Complex, spacing: int) -> NDArray[np.float64]:
 
 def _neighbour(seen: Complex) -> float:
     """Median distance from a dot to the nearest other one."""
-    apart = np.abs(seen[:, None] - seen)
-    np.fill_diagonal(apart, np.inf)
-    return float(np.median(apart.min(axis=1)))
+    points = np.column_stack([seen.real, seen.imag])
+    apart, _ = cKDTree(points).query(points, k=2)  # the nearest is the dot itself
+    return float(np.median(apart[:, 1]))
 
 
 def _fit(seen: Complex, places: Complex) -> tuple[complex, complex]:
