@@ -20,6 +20,7 @@ from napari_dmu.engine.verdict import PlaneAssessment, Verdict, statements, wors
 from napari_dmu.errors import SpecimenError
 from napari_dmu.evaluation.consistency import consistency
 from napari_dmu.evaluation.typicality import LEAST_SIDE, distance, limit_at
+from napari_dmu.files.planes import held
 from napari_dmu.microscope.detector import saturation_count
 from napari_dmu.microscope.measurement import ArrayLike, Measurement, MeasurementInfo, check_plane
 from napari_dmu.reconstruction.error_bar import relative_spread
@@ -138,10 +139,10 @@ def assess_planes(
     bars = np.empty((*lead, *info.field), dtype=np.float32) if used.error_head and used.header.trust else None
     imagined = np.empty((*lead, *info.field), dtype=np.float32)
     maps = np.empty((*lead, *info.acquisition.bins(info.field)), dtype=np.float32)
-    own, planes = True, []
+    own, planes, frames = True, [], held(measurement.data, trailing=3)
     for number, index in enumerate(np.ndindex(*lead)):
         check(cancel)
-        counts = np.asarray(measurement.data[index])
+        counts = np.asarray(frames[index])
         density = None if given is None else (check_plane(plane(given, number), number) - low) / (high - low)
         density, with_error, same = _with_error(used, counts, info, density, bars is not None, cancel)
         own = own and same

@@ -14,6 +14,7 @@ from napari_dmu.engine.measured import in_specimen_units, instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane
 from napari_dmu.errors import PatternSetError, SettingsError, SpecimenError
+from napari_dmu.files.planes import held
 from napari_dmu.microscope.measurement import ArrayLike, Measurement, MeasurementInfo, check_plane
 from napari_dmu.segmentation.registry import PATTERN_SET, Segmenter, load_segmenter, run_segmenter
 
@@ -72,6 +73,7 @@ def find_cells(
     if used is not None:
         used.to(resolve_device(device))
     lead, field = measurement.data.shape[:-3], measurement.info.field
+    frames = held(measurement.data, trailing=3)
     found = Cells(np.empty((*lead, *field), dtype=np.int32), np.empty((*lead, *field), dtype=np.float32))
     for done, index in enumerate(np.ndindex(*lead), start=1):
         check(cancel)
@@ -81,7 +83,7 @@ def find_cells(
             image_plane = check_plane(plane(given, done - 1), done - 1)
             found.labels[index], found.image[index] = run_segmenter(segmenter, function, image_plane), image_plane
         else:
-            counts = np.asarray(measurement.data[index])
+            counts = np.asarray(frames[index])
             found.labels[index], found.image[index] = _from_counts(
                 used, counts, measurement.info, segmenter, function, cancel
             )

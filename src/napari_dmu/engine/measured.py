@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.errors import PatternSetError, SettingsError
+from napari_dmu.files.planes import held
 from napari_dmu.microscope.measurement import Measurement, MeasurementInfo
 from napari_dmu.zoo.registry import load_by_hash
 
@@ -53,11 +54,11 @@ def each_plane(
     cancel: CancelToken | None,
 ) -> NDArray[Any]:
     """Apply a function of one plane's counts (T, y, x) to every plane of a measurement."""
-    lead = measurement.data.shape[:-3]
+    lead, frames = measurement.data.shape[:-3], held(measurement.data, trailing=3)
     result = np.empty((*lead, *measurement.info.field), dtype=dtype)
     for done, index in enumerate(np.ndindex(*lead), start=1):
         check(cancel)
-        result[index] = one(np.asarray(measurement.data[index]))
+        result[index] = one(np.asarray(frames[index]))
         report(progress, done, measurement.planes, what)
     return result
 

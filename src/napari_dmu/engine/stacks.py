@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_dmu.engine.progress import CancelToken, check
 from napari_dmu.errors import SpecimenError
+from napari_dmu.files.planes import held
 from napari_dmu.microscope.measurement import (
     ArrayLike,
     check_plane,
@@ -23,14 +24,17 @@ RANGE_PIXELS = 8_000_000
 
 
 def as_stack(specimen: ArrayLike) -> ArrayLike:
-    """The specimen itself if it slices like an array, else as numpy; refused where it cannot be an image."""
+    """The specimen itself if it slices like an array, else as numpy; refused where it cannot be an image.
+
+    Of a dask array with several planes a chunk the planes of a chunk are held, so that it is computed once.
+    """
     if not _is_array(specimen):
         try:
             specimen = np.asarray(specimen)
         except (TypeError, ValueError, RuntimeError) as error:  # torch has all three
             raise SpecimenError("The specimen is no regular array of numbers: give one of shape (…, Y, X).") from error
     check_specimen(tuple(specimen.shape), np.dtype(specimen.dtype))
-    return specimen
+    return held(specimen)
 
 
 def _is_array(specimen: Any) -> bool:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_dmu.errors import FileError
 from napari_dmu.files.atomic import atomic_path
 from napari_dmu.files.calibration import duration, length
+from napari_dmu.files.planes import HeldPlanes
 
 NAMESPACE = "napari-dmu"
 SCHEMA_VERSION = 1
@@ -78,21 +79,11 @@ def fold_axes(axes: Sequence[str], shape: Sequence[int]) -> tuple[str, tuple[int
 
 
 def iter_planes(array: Any) -> Iterator[NDArray[Any]]:
-    """The (Y, X) planes of an array in C order; of a dask array only one block is in memory at a time."""
-    blocks = getattr(array, "blocks", None)
-    if blocks is None or not hasattr(array, "chunks"):
-        for index in np.ndindex(tuple(array.shape[:-2])):
-            yield np.asarray(array[index])
-        return
-    ends = [np.cumsum(sizes) for sizes in array.chunks[:-2]]
-    held: tuple[int, ...] | None = None
-    block: NDArray[Any] = np.empty(0)
+    """The (Y, X) planes of an array in C order; of a dask array each chunk is computed once where memory allows."""
+    if hasattr(array, "blocks") and hasattr(array, "chunks"):
+        array = HeldPlanes(array, any_chunk=True, scheduler="threads")
     for index in np.ndindex(tuple(array.shape[:-2])):
-        which = tuple(int(np.searchsorted(end, i, side="right")) for end, i in zip(ends, index, strict=True))
-        if which != held:
-            block, held = np.asarray(blocks[(*which, slice(None), slice(None))].compute(scheduler="threads")), which
-        starts = (int(end[w - 1]) if w else 0 for end, w in zip(ends, which, strict=True))
-        yield block[tuple(i - start for i, start in zip(index, starts, strict=True))]
+        yield np.asarray(array[index])
 
 
 def _cast(plane: NDArray[Any], dtype: np.dtype[Any], what: str) -> NDArray[Any]:
