@@ -12,7 +12,7 @@ from support import assert_sentence, discs
 import napari_dmu as dmu
 from napari_dmu.engine.masks import counted, pieces_sentence
 from napari_dmu.engine.progress import CancelToken
-from napari_dmu.errors import Cancelled
+from napari_dmu.errors import Cancelled, SpecimenError
 
 IMAGE, LABELS = discs((80, 90), seed=1, count=7)
 
@@ -27,6 +27,25 @@ def test_the_pieces_of_a_mask_are_the_cells(value: Any) -> None:
     assert scores.truth_count == 7
     assert scores.f1 == 1.0
     assert scores.notes == (pieces_sentence(["true labels"]),)
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, float, np.float32])
+@pytest.mark.parametrize("pieces", [0, 1, 2])
+def test_a_mask_is_taken_whatever_its_type_and_pieces(kind: Any, pieces: int) -> None:
+    mask = np.zeros((80, 90), kind)
+    for number in range(pieces):
+        mask[10:20, 30 * number + 5 : 30 * number + 20] = 1
+    for labels, truth_labels in ((LABELS, mask), (mask, LABELS), (mask, mask)):
+        scores = dmu.compare(IMAGE, IMAGE, labels=labels, truth_labels=truth_labels)
+        assert (scores.count, scores.truth_count) == tuple(pieces if m is mask else 7 for m in (labels, truth_labels))
+
+
+def test_labels_in_floats_score_as_in_whole_numbers() -> None:
+    whole = dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=LABELS[::-1])
+    floats = (LABELS.astype(np.float32), LABELS[::-1].astype(float))
+    assert dmu.compare(IMAGE, IMAGE, labels=floats[0], truth_labels=floats[1]) == whole
+    with pytest.raises(SpecimenError, match="whole numbers"):
+        dmu.compare(IMAGE, IMAGE, labels=LABELS / 2, truth_labels=LABELS)
 
 
 def test_labels_stay_as_they_are() -> None:

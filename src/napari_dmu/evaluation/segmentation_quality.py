@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 # 0.50, 0.55 ... 0.95 as quotients: the doubles nearest to these decimals, as an IoU of 11 / 20 is too.
 AP_THRESHOLDS: tuple[float, ...] = tuple(percent / 100 for percent in range(50, 100, 5))
+_LARGEST_FLOAT = 2.0**53  # beyond it neighbouring ids are one and the same float
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,8 @@ def segmentation_quality(labels: ArrayLike, truth: ArrayLike, iou: float = 0.5) 
     Parameters
     ----------
     labels, truth : array_like of int, shape (Y, X)
-        Instance labels, 0 = background; ids are arbitrary (gaps and large ids cost nothing).
+        Instance labels, 0 = background; ids are arbitrary (gaps and large ids cost nothing). A bool plane is one
+        object, and floats are taken where all of them are whole numbers.
     iou : float
         Intersection over union from which on (>=, as in StarDist) two objects match; 0 < iou <= 1.
 
@@ -273,16 +275,23 @@ def _sequential(plane: Ids) -> tuple[Ids, NDArray[np.intp]]:
 
 def _label_plane(values: ArrayLike, name: str) -> Ids:
     array = np.asarray(values)
-    if array.dtype.kind not in "iu":
+    if not _is_whole(array):
         raise SpecimenError(
             f"The {name} have type {array.dtype}; give whole numbers, one per cell and 0 for the background."
         )
     if array.ndim != 2 or array.size == 0:
         raise SpecimenError(f"The {name} have shape {array.shape}; give one non-empty plane (Y, X).")
-    if array.min() < 0 or array.max() > np.iinfo(np.int64).max:
+    if array.min() < 0 or array.max() > (_LARGEST_FLOAT if array.dtype.kind == "f" else np.iinfo(np.int64).max):
         raise SpecimenError(f"The {name} hold ids below 0 or beyond 64 bits; relabel the cells from 1 on.")
     plane: Ids = array.astype(np.int64)
     return plane
+
+
+def _is_whole(array: NDArray[np.generic]) -> bool:
+    """Whether all values are whole numbers, in whatever type: many programs save labels as floats."""
+    if array.dtype.kind != "f":
+        return array.dtype.kind in "iub"
+    return bool(np.all(np.isfinite(array) & (np.rint(array) == array)))
 
 
 def _check_iou(iou: float) -> None:
