@@ -229,6 +229,16 @@ def test_results_among_the_images_are_no_images(base: Path) -> None:
     assert [o.state for o in go(base, settings(output="in"))] == ["was there"] * 3
 
 
+@pytest.mark.parametrize("output", ["../in/.", "link", "absolute"])
+def test_results_are_told_however_their_folder_is_spelt(base: Path, output: str) -> None:
+    if output == "link":
+        (base / "in" / "link").symlink_to(base / "in", target_is_directory=True)
+    chosen = settings(images=["."], output=str(base / "in") if output == "absolute" else output, keep=["measurement"])
+    jobs = plan_run(chosen, base / "in")
+    run_batch(jobs, chosen, device="cpu")
+    assert plan_run(chosen, base / "in") == jobs
+
+
 def test_a_stack_counts_its_cells_over_planes(base: Path) -> None:
     planes = np.stack([np.rint(3000 * discs((64, 80), seed=s)[0]).astype(np.uint16) for s in (1, 2)])
     tifffile.imwrite(base / "in" / "a.tif", planes, imagej=True, metadata={"axes": "TYX"})

@@ -139,7 +139,8 @@ def _images_of(base: Path, entry: str, output: Path) -> Iterable[Path]:
     else:
         found = [path] if path.exists() else [base / name for name in glob(entry, root_dir=base, recursive=True)]
     # Results in the folder of the images are no images themselves, nor is what the system hides.
-    return [p for p in found if not p.name.startswith(".") and not (p.parent == output and _is_result(p.name))]
+    own = output.resolve()  # however the two spell it
+    return [p for p in found if not p.name.startswith(".") and not (_is_result(p.name) and p.parent.resolve() == own)]
 
 
 def _is_result(name: str) -> bool:
