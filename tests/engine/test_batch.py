@@ -262,6 +262,10 @@ def test_a_stack_counts_its_cells_over_planes(base: Path) -> None:
         ({"method": "magic"}, SettingsError, "for the method: "),
         ({"keep": ["everything"]}, SettingsError, "for the keep: "),
         ({"images": []}, SettingsError, "for the images: "),
+        ({"images": "in/a\0.tif"}, SettingsError, "NUL"),
+        ({"images": ["in", "\0"]}, SettingsError, "NUL"),
+        ({"output": "o\0t"}, SettingsError, "NUL"),
+        ({"truth": "\0"}, SettingsError, "NUL"),
         ({"unknown": 1}, SettingsError, "no setting 'unknown'"),
     ],
 )

@@ -120,6 +120,7 @@ def test_lmmse_is_the_lifting_alone(instrument: PatternSet) -> None:
     [
         lambda a: da.from_array(a, chunks=(1, 7, 13)),
         lambda a: da.from_array(a, chunks=(3, 50, 61)),
+        np.ma.asarray,
         lambda a: a.tolist(),
         list,
         Labelled,
@@ -127,7 +128,17 @@ def test_lmmse_is_the_lifting_alone(instrument: PatternSet) -> None:
         lambda a: a[::-1][::-1],
         lambda a: a.astype(">u2"),
     ],
-    ids=["dask", "dask, other chunks", "list", "list of arrays", "array-like", "fortran", "strided", "big-endian"],
+    ids=[
+        "dask",
+        "dask, other chunks",
+        "nothing masked",
+        "list",
+        "list of arrays",
+        "array-like",
+        "fortran",
+        "strided",
+        "big-endian",
+    ],
 )
 def test_the_container_does_not_matter(instrument: PatternSet, wrap: Any) -> None:
     expected = dmu.simulate(movie(), instrument, seed=5)
@@ -280,16 +291,25 @@ def _with(value: float) -> np.ndarray:
     return image
 
 
+def _of_unknown_length() -> Any:
+    stack = da.from_array(movie(), chunks=1)
+    return stack[stack.sum((1, 2)) > 0]
+
+
 @pytest.mark.parametrize(
     "bad",
     [
         _with(np.nan), _with(np.inf), _with(-np.inf), np.full(SHAPE, np.nan), specimen().astype(complex),
         np.zeros((0, 5)), np.zeros((3, 0, 5)), np.zeros(7), np.float32(3), [], [[1, 2], [3]], "nuclei.tif", None,
         [["a", "b"], ["c", "d"]], np.array([[1, None]]), da.from_array(np.stack([specimen(), _with(np.nan)])),
+        _of_unknown_length(), np.ma.masked_less(specimen(), 1000), np.ma.masked_less(movie(), 1000),
+        da.ma.masked_less(da.from_array(movie(), chunks=(1, 9, -1)), 1000),
+        da.ma.masked_less(da.from_array(movie(), chunks=(2, 9, -1)), 1000),
     ],
     ids=[
         "nan", "inf", "-inf", "all nan", "complex", "no rows", "no rows in a stack", "one axis", "a number",
-        "nothing", "ragged", "a name", "None", "words", "objects", "nan in the second plane",
+        "nothing", "ragged", "a name", "None", "words", "objects", "nan in the second plane", "unknown length",
+        "masked", "masked stack", "masked dask", "masked dask, planes in a chunk",
     ],
 )  # fmt: skip
 def test_what_is_no_specimen_is_refused_with_a_sentence(instrument: PatternSet, bad: Any) -> None:
@@ -303,6 +323,7 @@ def test_what_is_no_specimen_is_refused_with_a_sentence(instrument: PatternSet, 
     [
         {"photons": 0}, {"photons": -5}, {"photons": np.nan}, {"read_noise": -1}, {"background": -0.1},
         {"seed": -1}, {"axes": ("y", "x")}, {"scale": (1, 1)}, {"translate": (0,)}, {"units": ("pixel",) * 4},
+        {"acquisition": 5}, {"acquisition": [("photons", 9)]}, {"acquisition": "photons"},
         {"seed": 1.5}, {"scale": 0.5}, {"scale": (1, 0, 1)}, {"translate": (0, 0, np.inf)}, {"axes": ("y", "x", "c")},
         {"axes": ("y", "y", "x")}, {"axes": ("pattern", "y", "x")}, {"acquisition": {"full_well": np.inf}},
         {"acquisition": {"registration": {"shift": [np.nan, 0]}}}, {"intensity_range": (5, 5)},

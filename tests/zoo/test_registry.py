@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import assert_sentence, make_set
@@ -48,6 +49,14 @@ def test_several_folders_in_the_environment_are_searched_in_order(
     monkeypatch.setenv(registry.FOLDER_VARIABLE, listed)
     assert [s.name for s in available_sets()] == ["discs", "others"]
     assert registry.folders()[:3] == (tmp_path / "nowhere", places["shipped"], places["extra"])
+
+
+@pytest.mark.parametrize("wanted", [{"name": None}, {"name": 5}, {"ratio": None}, {"ratio": "many"}, {"family": None}])
+def test_what_names_no_set_is_refused_in_a_sentence(places: dict[str, Path], wanted: dict[str, Any]) -> None:
+    make_set(places["extra"] / "a.dmu.safetensors")
+    with pytest.raises(PatternSetError) as refusal:
+        napari_dmu.load(**{"name": "discs", "ratio": 4, "family": "raster", **wanted})
+    assert_sentence(refusal.value)
 
 
 def test_sets_are_sorted_and_summarised(places: dict[str, Path]) -> None:

@@ -18,9 +18,12 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def settings_of(own: Acquisition, detector: str | None, changes: Mapping[str, Any]) -> Acquisition:
+def settings_of(own: Acquisition, detector: str | None, light: Mapping[str, Any], acquisition: Any) -> Acquisition:
     """The set's acquisition with another detector and other settings, and with the gain in use written down, so
     that the counts keep their meaning whatever chose it."""
+    if acquisition is not None and not isinstance(acquisition, Mapping):
+        raise SettingsError(f"The acquisition is {acquisition!r}: give settings by their names in a dictionary.")
+    changes = {**(acquisition or {}), **given(light)}
     fixed = sorted({"bin", "exposures", "period"} & set(changes))
     if fixed:
         raise SettingsError(f"The {fixed[0]} belongs to the patterns: choose another pattern set to change it.")

@@ -9,7 +9,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.files.zarr_measurement import is_zarr
@@ -46,6 +46,15 @@ class RunSettings(BaseModel):
     keep: tuple[Result, ...] = Field(
         default=("measurement", "reconstruction", "labels", "table"), description="results that are written"
     )
+
+    @field_validator("images", "output", "truth")
+    @classmethod
+    def _paths(cls, given: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+        """No system has names with a NUL in them, and each says so in its own way."""
+        for path in (given,) if isinstance(given, str) else given or ():
+            if "\0" in path:
+                raise ValueError(f"there is a NUL in the path {path!r}: write it anew")
+        return given
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ def as_stack(specimen: ArrayLike) -> ArrayLike:
             specimen = np.asarray(specimen)
         except (TypeError, ValueError, RuntimeError) as error:  # torch has all three
             raise SpecimenError("The specimen is no regular array of numbers: give one of shape (…, Y, X).") from error
+    if any(math.isnan(length) for length in specimen.shape):  # of a dask array that was cut by a condition
+        raise SpecimenError("The specimen does not know its own shape: call compute_chunk_sizes() of the array first.")
     check_specimen(tuple(specimen.shape), np.dtype(specimen.dtype))
     return held(specimen)
 
@@ -54,8 +56,16 @@ def plane_count(stack: ArrayLike) -> int:
 
 
 def plane(stack: ArrayLike, index: int) -> NDArray[np.generic]:
-    """Plane number ``index`` in C order, (Y, X), read now."""
-    return np.asarray(stack[np.unravel_index(index, stack.shape[:-2])] if stack.ndim > 2 else stack)
+    """Plane number ``index`` in C order, (Y, X), read now; refused where pixels of it are masked."""
+    part = stack[np.unravel_index(index, stack.shape[:-2])] if stack.ndim > 2 else stack
+    # Turned into numpy, a dask array would drop its mask.
+    values = np.asanyarray(part.compute() if hasattr(part, "compute") else part)
+    if masked := int(np.sum(np.ma.getmask(values))):
+        raise SpecimenError(
+            f"Plane {index} of the specimen has {masked} masked pixels: "
+            "fill them (for example with the background level) first."
+        )
+    return np.asarray(values)
 
 
 def stack_range(stack: ArrayLike, cancel: CancelToken | None = None) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu._version import __version__
-from napari_dmu.engine.arguments import geometry_of, given, range_of, seed_of, settings_of
+from napari_dmu.engine.arguments import geometry_of, range_of, seed_of, settings_of
 from napari_dmu.engine.comparison import Comparison, compare_planes
 from napari_dmu.engine.device import memory_explained, resolve_device
 from napari_dmu.engine.measured import each_plane, in_specimen_units, instrument_of
@@ -99,7 +99,7 @@ def simulate(
 
     stack = as_stack(specimen)
     light = {"photons": photons, "read_noise": read_noise, "background": background}
-    settings = settings_of(instrument.acquisition, detector, {**(acquisition or {}), **given(light)})
+    settings = settings_of(instrument.acquisition, detector, light, acquisition)
     seed, geometry = seed_of(seed), geometry_of(stack.ndim, axes, scale, translate, units)
     where = resolve_device(device)
     microscope = instrument.microscope(where, acquisition=settings)

@@ -56,7 +56,7 @@ class HeldPlanes:
         return self._slab[place].copy()  # a view would keep the slab
 
     def _computed(self, where: Index) -> NDArray[Any]:
-        return np.asarray(self._array[where].compute(scheduler=self._scheduler))
+        return np.asanyarray(self._array[where].compute(scheduler=self._scheduler))  # masked where the array is
 
     def _slab_of(self, index: Index) -> tuple[Index, Index]:
         """Where the planes lie that are computed with this one, and its place among them; alone it has none.

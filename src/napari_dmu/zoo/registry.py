@@ -169,11 +169,15 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
     PatternSetError
         Where there is none; the sentence says which there are.
     """
+    try:
+        ratio = float(ratio)
+    except (TypeError, ValueError) as error:
+        raise PatternSetError(f"The ratio of the pattern set is {ratio!r}: give a number, such as 64.") from error
     sets = available_sets()
     for summary in sets:
-        if (summary.name, summary.family, summary.ratio) == (name, family, float(ratio)):
+        if (summary.name, summary.family, summary.ratio) == (name, family, ratio):
             return _read(summary)
-    there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, name, ratio, family))) or "none"
+    there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, str(name), ratio, family))) or "none"
     raise PatternSetError(f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}.")
 
 
