@@ -74,6 +74,22 @@ def test_places_and_areas_are_in_the_unit_of_the_world() -> None:
     assert "mean intensity" not in table
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+def test_large_ids_are_not_rounded(kind: type[np.integer]) -> None:
+    labels = np.zeros((2, 4, 5), kind)
+    labels[0, 0, :2], labels[1, 0], labels[1, 2] = 2**53 + 1, 2**53 + 1, 2**63 - 1
+    table = label_features(labels)
+    assert table["label"].tolist() == [2**53 + 1, 2**53 + 1, 2**63 - 1]
+    assert table["label"].dtype == np.int64
+    assert table["area (pixels)"].tolist() == [2, 5, 5]
+
+
+def test_ids_that_no_table_holds_are_refused() -> None:
+    with pytest.raises(SpecimenError) as refusal:
+        label_features(np.full((2, 2), 2**63, np.uint64))
+    assert_sentence(refusal.value)
+
+
 def test_a_scale_without_a_unit_is_that_of_the_world() -> None:
     table = label_features(np.ones((2, 2), np.uint8), scale=(2, 2), units=("pixel", "pixel"))
     assert table["area (world²)"].tolist() == [16]

@@ -59,22 +59,23 @@ def label_features(
     ndim = labels.ndim
     world = _world(ndim, scale, translate) if affine is None else np.asarray(affine, dtype=np.float64)
     parts = [_plane_features(labels, image, index, world) for index in np.ndindex(*labels.shape[:-2])]
-    figures = np.concatenate([np.empty((0, ndim + 4)), *parts], axis=0)
+    ids = np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)])
+    figures = np.concatenate([np.empty((0, ndim + 3)), *(part[1] for part in parts)], axis=0)
     table: CellTable = {}
     for axis, name in enumerate(_leading_names(axes, ndim)):
         table[name] = figures[:, axis].astype(np.int64)
     lead = ndim - 2
-    table["label"] = figures[:, lead].astype(np.int64)
-    table["area (pixels)"] = figures[:, lead + 1].astype(np.int64)
+    table["label"] = ids
+    table["area (pixels)"] = figures[:, lead].astype(np.int64)
     names = _unit_names(ndim, units, world)
     if names != ("pixels", "pixels"):
         unit = f"{names[0]}²" if names[0] == names[1] else "·".join(names)
-        table[f"area ({unit})"] = figures[:, lead + 1] * _area_factor(world)
+        table[f"area ({unit})"] = figures[:, lead] * _area_factor(world)
     if image is not None:
-        table["mean intensity"] = figures[:, lead + 2]
-    table[f"centroid y ({names[0]})"] = figures[:, lead + 3]
-    table[f"centroid x ({names[1]})"] = figures[:, lead + 4]
-    table["eccentricity"] = figures[:, lead + 5]
+        table["mean intensity"] = figures[:, lead + 1]
+    table[f"centroid y ({names[0]})"] = figures[:, lead + 2]
+    table[f"centroid x ({names[1]})"] = figures[:, lead + 3]
+    table["eccentricity"] = figures[:, lead + 4]
     return table
 
 
@@ -93,13 +94,16 @@ def _check(labels: ArrayLike, image: ArrayLike | None) -> None:
 
 def _plane_features(
     labels: ArrayLike, image: ArrayLike | None, index: tuple[int, ...], world: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """A row a cell: index of the plane, id, pixels, mean intensity, world y, world x, eccentricity."""
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The ids, and a row a cell: index of the plane, pixels, mean intensity, world y, world x, eccentricity.
+
+    The ids are kept apart because a float does not hold every one above 2**53.
+    """
     plane = np.asarray(labels[index] if index else labels)
     y, x = np.nonzero(plane)
     ids, cell = np.unique(plane[y, x], return_inverse=True)
-    if ids.size and ids[0] < 0:
-        raise SpecimenError("The labels hold ids below 0: number the cells from 1 on.")
+    if ids.size and (ids[0] < 0 or ids[-1] > np.iinfo(np.int64).max):
+        raise SpecimenError("The labels hold ids below 0 or beyond 64 bits: number the cells from 1 on.")
 
     def mean(values: NDArray[np.generic]) -> NDArray[np.float64]:
         return np.bincount(cell, weights=values, minlength=ids.size) / area
@@ -115,7 +119,8 @@ def _plane_features(
     places[:, :-3], places[:, -3], places[:, -2], places[:, -1] = index, row, column, 1.0
     centre = places @ world[-3:-1].T  # the rows of y and x
     planes = np.broadcast_to(np.asarray(index, dtype=np.float64), (ids.size, len(index)))
-    return np.column_stack([planes, ids, area, intensity, centre, _eccentricity(moments, world)])
+    figures = np.column_stack([planes, area, intensity, centre, _eccentricity(moments, world)])
+    return ids.astype(np.int64), figures
 
 
 def _eccentricity(moments: NDArray[np.float64], world: NDArray[np.float64]) -> NDArray[np.float64]:
