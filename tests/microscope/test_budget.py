@@ -152,6 +152,26 @@ def test_full_width_of_a_gaussian(sigma: float) -> None:
     assert full_width(np.ones((1, 1))) == 1.0
 
 
+@pytest.mark.parametrize("hole", [0.0, 0.2, 0.49])
+def test_the_width_of_a_ring_is_that_of_its_outside(hole: float) -> None:
+    y, x = np.mgrid[-8:9, -8:9]
+    radius = np.hypot(y, x)
+    ring = np.where(radius < 3, hole, 1.0) * (radius < 6.5)
+    assert full_width(ring) == pytest.approx(13)
+    ring[:, 8:] = 0  # the half of it that lies on one side
+    assert full_width(ring) == pytest.approx(6)
+
+
+def test_a_bin_is_held_against_the_outside_of_a_ring() -> None:
+    y, x = np.mgrid[-8:9, -8:9]
+    ring = ((np.hypot(y, x) > 5) & (np.hypot(y, x) < 7)).astype(float)
+    emission = Psf(kind="measured", kernel=tuple(map(tuple, ring)))
+    card = light_budget(settings(bin=4, emission=emission), np.ones((2, 16, 16), np.uint8))
+    assert "bin" in topics(card)
+    card = light_budget(settings(bin=16, emission=emission), np.ones((2, 16, 16), np.uint8))
+    assert "bin" not in topics(card)
+
+
 def test_saturation_is_warned_about_and_the_suggestion_helps() -> None:
     acquisition = apply_preset(settings(photons=5000), "scmos")
     patterns = np.ones((2, 16, 16), np.uint8)

@@ -56,10 +56,15 @@ def cautions(acquisition: Acquisition, budget: Budget, *, peak_signal: float, li
 
 
 def full_width(kernel: NDArray[np.floating]) -> float:
-    """Full width at half maximum of a centred kernel's middle row, in pixels, by linear interpolation."""
-    row = np.append(kernel[kernel.shape[0] // 2, kernel.shape[1] // 2 :], 0.0) / kernel.max()
-    below = int(np.argmax(row < 0.5))
-    return float(2 * (below - 1 + (row[below - 1] - 0.5) / (row[below - 1] - row[below])))
+    """Full width at half maximum of a kernel (K, K) along x, in pixels, by linear interpolation.
+
+    Of its brightest pixel in each column, and from the outermost one on either side: a PSF out of focus is a ring.
+    """
+    profile = np.pad(kernel.max(axis=0), 1) / kernel.max()
+    first, last = np.flatnonzero(profile >= 0.5)[[0, -1]]
+    left = first - (profile[first] - 0.5) / (profile[first] - profile[first - 1])
+    right = last + (profile[last] - 0.5) / (profile[last] - profile[last + 1])
+    return float(right - left)
 
 
 def _pattern(acquisition: Acquisition, budget: Budget) -> Caution | None:
