@@ -33,7 +33,11 @@ def finish(
     head: SegmentationHead | None,
     chosen: str,
 ) -> PatternSet:
-    """Write the set, score what was written on all validation images, and write the card with the scores."""
+    """Score the set as a file holds it on all validation images, add its error bars, and write it with both to ``out``.
+
+    At ``out`` nothing appears before all is done, since a set that is there counts as done; until then the set lies
+    among the checkpoints.
+    """
     recipe = session.recipe
     mean, largest = dose(torch.from_numpy(patterns))
     session.report(session.total, session.total, "validation")
@@ -64,13 +68,16 @@ def finish(
             curve=session.curve,
         ),
     )
-    written = write_set(out, header, patterns, decoder, head).to(session.device)
-    scores = _final_scores(session, written)
+    # Scored is what the file holds, with its weights in fewer bits.
+    interim = session.checkpoint_of("set")
+    scores = _final_scores(session, write_set(interim, header, patterns, decoder, head).to(session.device))
     complete = header.model_copy(update={"scores": scores})
-    written = write_set(out, complete, patterns, decoder, head)
-    if recipe.error_bars is not None:
+    session.check_cancelled()
+    if recipe.error_bars is None:
+        written = write_set(out, complete, patterns, decoder, head)
+    else:
         written = add_error_bars(
-            written,
+            write_set(interim, complete, patterns, decoder, head),
             session.training,
             session.validation,
             out,
@@ -81,8 +88,7 @@ def finish(
             report=session.report,
             check_cancelled=session.check_cancelled,
         )
-    for leftover in out.parent.glob(session.checkpoint.name + "*"):
-        leftover.unlink()
+    session.remove_checkpoints()
     return written
 
 
@@ -95,8 +101,10 @@ def _instances(session: Session, patterns: Patterns, decoder: Decoder, head: Seg
 
 def _final_scores(session: Session, written: PatternSet) -> dict[str, Scores]:
     microscope = written.microscope(session.device)
-    return {
-        name: score(
+    scores: dict[str, Scores] = {}
+    for name, examples in session.validation.items():
+        session.check_cancelled()
+        scores[name] = score(
             examples,
             microscope,
             written.decoder,
@@ -104,5 +112,4 @@ def _final_scores(session: Session, written: PatternSet) -> dict[str, Scores]:
             head=written.segmenter,
             settings=written.header.instances,
         )
-        for name, examples in session.validation.items()
-    }
+    return scores

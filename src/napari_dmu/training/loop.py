@@ -19,7 +19,7 @@ from napari_dmu.training.direct import direct_stage
 from napari_dmu.training.finish import finish
 from napari_dmu.training.head_stage import head_stage
 from napari_dmu.training.recipe import Recipe, Source
-from napari_dmu.training.session import Report, Session, frozen
+from napari_dmu.training.session import Report, Session, checkpoint_beside, frozen
 from napari_dmu.training.settle import settle_stage
 from napari_dmu.training.sources import read_source
 from napari_dmu.training.task import task_stage
@@ -39,7 +39,8 @@ def train(
 ) -> PatternSet:
     """Train a pattern set and write it to ``out``.
 
-    A checkpoint beside ``out`` is renewed every two minutes; the same call goes on from it after a kill.
+    A checkpoint beside ``out`` is renewed every two minutes; the same call goes on from it after a kill. A file that is
+    at ``out`` already stays until the new set is complete, with its scores and error bars.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def train(
         training,
         validation,
         torch.Generator().manual_seed(recipe.seed),
-        out.with_name(out.name + ".checkpoint"),
+        checkpoint_beside(out),
         report or (lambda done, total, what: None),
         check_cancelled or (lambda: None),
         _identity(recipe, (*training, *validation.values()), start, keep_head),

@@ -17,6 +17,7 @@ from napari_dmu.errors import Cancelled, DmuError, FileError, SettingsError
 from napari_dmu.training.lock import try_lock
 from napari_dmu.training.loop import train
 from napari_dmu.training.recipe import Recipe, read_order, read_recipe
+from napari_dmu.training.session import checkpoint_beside, checkpoints_of
 from napari_dmu.training.sources import remembered
 from napari_dmu.zoo.header import SUFFIX, SetHeader, read_header
 
@@ -105,7 +106,8 @@ def train_matrix(
     """Train every job that is not done; the same call goes on after a kill, and several processes may share it.
 
     A lock beside each set keeps two processes from one recipe: each takes the next that is free. A set that is there
-    counts as done. A recipe that fails is passed over, so that one missing folder does not cost the night.
+    counts as done if it has all that its recipe asks for. A recipe that fails is passed over, so that one missing
+    folder does not cost the night.
 
     Parameters
     ----------
@@ -151,12 +153,14 @@ def _take(
     path = job.out.with_name(job.out.name + ".lock")
     with contextlib.ExitStack() as stack:
         try:
-            if (there := _done(job)) is not None:
+            if (there := _done(job)) is not None and not _left_behind(there):
                 return there
             lock = stack.enter_context(try_lock(path))
             if lock is None:
                 return None
-            if (there := _done(job)) is not None:  # finished between the two looks
+            if (there := _done(job)) is not None:  # finished between the two looks, or killed while it cleared up
+                for leftover in _left_behind(there):
+                    leftover.unlink()
                 lock.remove_at_end()
                 return there
             _same_recipe(job, lock.read())
@@ -177,7 +181,16 @@ def _take(
             return Outcome(job, "failed", error=f"{device} ran out of memory: make the batch of the recipe smaller.")
 
 
+def _left_behind(there: Outcome) -> list[Path]:
+    """Checkpoints of a set that is done, which nobody needs any more; those of another recipe are not ours."""
+    return checkpoints_of(checkpoint_beside(there.job.out)) if there.state == "was there" else []
+
+
 def _done(job: Job) -> Outcome | None:
+    """The set that is there; None where there is none, or one without scores or error bars that the recipe asks for.
+
+    Versions that wrote sets before they were complete may have left such ones behind.
+    """
     if not job.out.exists():
         return None
     header = read_header(job.out)
@@ -185,12 +198,15 @@ def _done(job: Job) -> Outcome | None:
         same = Recipe.model_validate(header.provenance.recipe) == job.recipe  # entries that are newer have defaults
     except ValidationError:
         same = False
+    complete = header.scores and (job.recipe.error_bars is None or header.trust is not None)
+    if same and not complete:
+        return None
     return Outcome(job, "was there" if same else "of another recipe", header)
 
 
 def _same_recipe(job: Job, digest: str) -> None:
     """A checkpoint of the recipe before it was changed must not be gone on with: the card would not be true."""
-    checkpoint = job.out.with_name(job.out.name + ".checkpoint")
+    checkpoint = checkpoint_beside(job.out)
     if checkpoint.exists() and digest not in ("", _digest(job.recipe)):
         raise SettingsError(
             f"{checkpoint.name} belongs to another version of the recipe {job.name}: delete it to start anew."

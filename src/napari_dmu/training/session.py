@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,11 @@ class Session:
         path = self.checkpoint_of(stage)
         return load_checkpoint(path, parts, training=self.identity) if path.exists() else None
 
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of all stages, the newest first: a kill in between leaves stages that fit together."""
+        for path in sorted(checkpoints_of(self.checkpoint), key=lambda path: path.stat().st_mtime_ns, reverse=True):
+            path.unlink()
+
     @property
     def total(self) -> int:
         """Steps of all stages."""
@@ -70,6 +76,16 @@ class Session:
         """Every n-th validation image, the same ones at every interim check."""
         count = self.recipe.watched_images
         return {k: v[:: max(1, len(v) // count)][:count] for k, v in self.validation.items()}
+
+
+def checkpoint_beside(out: Path) -> Path:
+    """Checkpoint of stage 1 of the training that writes ``out``; the other stages' begin with its name."""
+    return out.with_name(out.name + ".checkpoint")
+
+
+def checkpoints_of(checkpoint: Path) -> list[Path]:
+    """What there is of a training whose stage 1 has this checkpoint: those of all stages, and the interim set."""
+    return sorted(checkpoint.parent.glob(glob.escape(checkpoint.name) + "*"))
 
 
 def frozen(module: Any) -> Any:
