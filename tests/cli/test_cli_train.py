@@ -10,7 +10,7 @@ import yaml
 from cli_support import Command
 from support import discs, quick_recipe
 
-from napari_dmu.training import content
+from napari_dmu.training import content, head_stage, single
 from napari_dmu.zoo.pattern_set import read_set
 
 NAME = "discs.dmu.safetensors"
@@ -75,6 +75,37 @@ def test_an_interrupted_training_goes_on(
     assert f"Going on from {NAME}.checkpoint" in run.err
     assert len(steps) == 5 + quick_recipe().content.steps - 4
     assert read_set(tmp_path / NAME).header.provenance.steps == quick_recipe().content.steps + 10
+
+
+def test_cells_are_trained_anew_on_a_set_that_is_kept(
+    command: Command, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is started from is an input: never written over, and an interruption says from what it will go on."""
+    first, out = tmp_path / "first.dmu.safetensors", tmp_path / NAME
+    common = (recipe, "--data", tmp_path / "data", "--device", "cpu")
+    assert command("train", *common, "-o", first).status == 0
+    before = first.read_bytes()
+    assert "is the input itself" in command("train", *common, "-o", first, "--start", first).sentence()
+    assert first.read_bytes() == before
+
+    real, steps = head_stage.head_step, []
+
+    def interrupted(*everything: object) -> object:
+        steps.append(1)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+        return real(*everything)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(single, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(head_stage, "head_step", interrupted)
+    run = command("train", *common, "-o", out, "--start", first)
+    assert run.status == 130
+    assert f"goes on from {NAME}.checkpoint.head" in run.err
+    run = command("train", *common, "-o", out, "--start", first)
+    assert run.status == 0
+    assert f"Going on from {NAME}.checkpoint.head" in run.err
+    assert len(steps) == 5 + 10 - 4
+    assert first.read_bytes() == before
 
 
 def test_wrong_use(command: Command, recipe: Path, tmp_path: Path) -> None:

@@ -29,17 +29,18 @@ def train_one(
     from napari_dmu.training.loop import train
     from napari_dmu.training.matrix import scaled
     from napari_dmu.training.recipe import read_recipe
+    from napari_dmu.training.session import checkpoint_beside, checkpoints_of
     from napari_dmu.zoo.header import SUFFIX
     from napari_dmu.zoo.pattern_set import read_set
 
     if not output.name.endswith(SUFFIX) or output.name == SUFFIX:
         raise FileError(f"'{output}' is no name of a pattern set: end it with {SUFFIX}.")
-    check_output(output, recipe)
+    check_output(output, recipe, data, *(() if start is None else (start,)))
     chosen, where = scaled(read_recipe(recipe), steps_scale), resolve_device(device)
     kept = None if start is None else read_set(start)
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    if checkpoint.exists():
-        note(f"Going on from {checkpoint.name}.")
+    checkpoint = checkpoint_beside(output)
+    if left := checkpoints_of(checkpoint):  # that of stage 1 only where it is trained
+        note(f"Going on from {left[0].name}.")
     try:
         with Work() as work:
             trained = train(
@@ -52,9 +53,9 @@ def train_one(
                 check_cancelled=work.cancel.check,
             )
     except (Cancelled, KeyboardInterrupt) as error:
-        if not checkpoint.exists():
+        if not (left := checkpoints_of(checkpoint)):
             raise
-        raise Cancelled(f"Stopped: the same command goes on from {checkpoint.name}.") from error
+        raise Cancelled(f"Stopped: the same command goes on from {left[0].name}.") from error
     rows = [(name, *_figures(scores)) for name, scores in trained.header.scores.items()]
     print_table(f"×{trained.ratio:g} {trained.name}, {trained.family}", ("validation", *HEADINGS), rows)
     say(f"Wrote {output}.")
