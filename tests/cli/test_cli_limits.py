@@ -47,6 +47,12 @@ def test_json_with_training_images_and_no_set(command: Command, folder: Path) ->
     assert found.linear_efficiency is None
 
 
+def test_a_ratio_whose_bin_is_odd(command: Command, folder: Path) -> None:
+    run = command("limits", *sorted(folder.glob("*.tif")), "--ratio", "81", "--exposures", "1", "--json")
+    assert run.status == 0, run.err
+    assert json.loads(run.out)["bin"] == 9
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [

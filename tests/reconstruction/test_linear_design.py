@@ -128,6 +128,16 @@ def test_geometries_without_a_raster_are_designed_too() -> None:
     assert designed_patterns(a, crops, steps=3).shape == (2, 8, 8)
 
 
+@pytest.mark.parametrize("period", [9, 18, 22])
+def test_periods_that_blocks_of_mirrors_do_not_divide_are_designed_too(period: int) -> None:
+    """Such as those of ×81: the search by flips takes the blocks that fit."""
+    a = Acquisition(bin=period, exposures=1, period=period, photons=100)
+    closed = LinearEstimate(a, exponential(LinearEstimate.reach(a, pixel=1), length=6.0), pixel=1)
+    found = search(closed, random_patterns(1, period), method="flips", rounds=2)
+    assert found.patterns.shape == (1, period, period)
+    assert found.error < found.start_error
+
+
 @pytest.mark.parametrize(("bin", "period", "pixel"), [(8, 8, 1), (16, 32, 1), (32, 32, 2), (64, 64, 4), (3, 96, 1)])
 def test_pooling_follows_the_bin(bin: int, period: int, pixel: int) -> None:
     assert coarse_pixel(Acquisition(bin=bin, exposures=1, period=period)) == pixel

@@ -179,7 +179,7 @@ def _flip(best: _Best, rounds: int) -> None:
     then evaluated exactly and the best taken if it improves; where none does, promising blocks are tried one by one.
     """
     period = best.patterns.shape[-1]
-    sizes = [s for s in (8, 4, 2, 1) if s <= max(1, period // 4)]
+    sizes = [s for s in (8, 4, 2, 1) if s <= max(1, period // 4) and period % s == 0]
     for size in sizes:
         for _ in range(rounds):
             if not _flip_round(best, size):
