@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support import assert_sentence
+from pydantic import ValidationError
+from support import assert_sentence, quick_recipe
 
+import napari_dmu
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.training.recipe import Recipe, SettleStage, read_order, read_recipe
+from napari_dmu.zoo.header import read_header
 
+SETS = Path(napari_dmu.__file__).parent / "zoo" / "sets"
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 # The others are what recipes include, and the order of the matrix.
 RECIPES = sorted(p for p in FOLDER.rglob("*.yaml") if p.name != "matrix.yaml" and not p.stem.endswith("-data"))
@@ -80,7 +84,21 @@ GOOD = yaml.safe_load((FOLDER / "nuclei-x16-learned.yaml").read_text(encoding="u
         ({"decoder": {"stride": 3}}, "decoder's stride"),
         ({"decoder": {"lifting_stride": 3}}, "decoder's lifting_stride"),
         ({"decoder": {"lifting_stride": 0}}, "decoder's lifting_stride"),
+        ({"decoder": {"lifted": 0}}, "decoder's lifted"),
+        ({"decoder": {"widths": [8, 8, 8], "blocks": [1, 1]}}, "decoder has 3 widths and 2 blocks"),
+        ({"decoder": {"widths": [], "blocks": []}}, "decoder has 0 widths"),
+        ({"decoder": {"widths": [8, 0], "blocks": [1, 1]}}, "widths of at least 1"),
+        ({"head": {"shape": {"widths": [8, 8], "blocks": [1, 1, 2]}}}, "head's shape has 2 widths and 3 blocks"),
+        ({"error_bars": {"shape": {"widths": [8, 8], "blocks": [1, -1]}}}, "error_bars' shape"),
+        ({"noise": {"photons": [0, 100]}}, "noise: the photons"),
+        ({"noise": {"photons": [100, 10]}}, "smaller number first"),
+        ({"noise": {"photons": [10, float("inf")]}}, "finite number"),
+        ({"noise": {"read_noise": [-5, -1]}}, "0 or more"),
+        ({"error_bars": {"noise": {"read_noise": [5, 1]}}}, r"error_bars\.noise: the read_noise"),
+        ({"content": {"learning_rate": float("inf")}}, "finite number"),
         ({"training": None}, "training"),
+        ({"training": []}, "training"),
+        ({"validation": []}, "validation"),
         ({"seed": -1}, "seed"),
         ({"training": [{"folder": "a", "files": []}]}, "training.0.files"),
         ({"training": [{"folder": "a", "skip": "b.tif"}]}, "training.0.skip"),
@@ -100,6 +118,23 @@ def test_a_wrong_recipe_is_refused_with_a_sentence_that_names_the_entry(
         read_recipe(path)
     assert "\n" not in str(refusal.value)
     assert str(refusal.value).endswith(".")
+
+
+SMALL = {"steps": 2, "batch": 1, "crop": 8}
+
+
+def test_crops_are_large_enough_for_the_structural_similarity_that_a_stage_asks_for() -> None:
+    for changes in ({"content": SMALL}, {"task": SMALL}):
+        with pytest.raises(ValidationError, match=r"crop \(8\) must be at least 11"):
+            quick_recipe(**changes)
+    for changes in ({"content": {**SMALL, "ssim": 0}, "task": SMALL}, {"task": {**SMALL, "content": 0}}):
+        quick_recipe(**changes)
+    quick_recipe(content=SMALL, task={**SMALL, "direct": True})
+
+
+@pytest.mark.parametrize("path", sorted(SETS.glob("*.dmu.safetensors")), ids=lambda p: p.name.split(".")[0])
+def test_the_recipes_that_shipped_sets_were_made_with_are_valid(path: Path) -> None:
+    Recipe.model_validate(read_header(path).provenance.recipe)
 
 
 @pytest.mark.parametrize("content", [b"a: [1, 2", b"\xff\xfe\x00\x01", b"a: b: c"])

@@ -14,9 +14,12 @@ from napari_dmu.microscope.checking import file_error
 from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape
 
+# Side of the window of structural similarity: no crop may be smaller.
+WINDOW = 11
+
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Source(_Part):
@@ -41,6 +44,14 @@ class NoiseSpread(_Part):
     share: float = Field(default=0.35, ge=0, le=1, description="examples with another noise, steps with other optics")
     psf: float = Field(default=0.2, ge=0, lt=1, description="largest relative change of the PSFs' σ")
     shift: float = Field(default=0.5, ge=0, description="largest shift of the patterns, specimen pixels")
+
+    @model_validator(mode="after")
+    def _check(self) -> NoiseSpread:
+        if not 0 < self.photons[0] <= self.photons[1]:  # they are drawn evenly in their logarithm
+            raise ValueError(f"the photons {list(self.photons)} must be above 0, the smaller number first")
+        if not 0 <= self.read_noise[0] <= self.read_noise[1]:
+            raise ValueError(f"the read_noise {list(self.read_noise)} must be 0 or more, the smaller number first")
+        return self
 
 
 class ContentStage(_Part):
@@ -152,8 +163,8 @@ class Recipe(_Part):
     head: HeadStage | None = None
     task: TaskStage | None = None
     error_bars: ErrorStage | None = None
-    training: tuple[Source, ...]
-    validation: tuple[Source, ...]
+    training: tuple[Source, ...] = Field(min_length=1)
+    validation: tuple[Source, ...] = Field(min_length=1)
     watched_images: int = Field(default=8, ge=1, description="validation images an interim check uses per source")
     check_every: int = Field(default=500, ge=1, description="steps between interim checks")
     data_licence: str = ""
@@ -165,9 +176,19 @@ class Recipe(_Part):
             stride = getattr(self.decoder, entry)
             if stride < 1 or period % stride:
                 raise ValueError(f"the period ({period}) must be a multiple of the decoder's {entry} ({stride})")
+        if self.decoder.lifted < 1:
+            raise ValueError(f"the decoder's lifted ({self.decoder.lifted}) must be at least 1")
+        _check_levels("decoder", self.decoder)
+        if self.head is not None:
+            _check_levels("head's shape", self.head.shape)
+        if self.error_bars is not None:
+            _check_levels("error_bars' shape", self.error_bars.shape)
         for stage in (self.content, self.head, self.task):
             if stage is not None and stage.crop % period:
                 raise ValueError(f"the crop ({stage.crop}) must be a multiple of the pattern period ({period})")
+        for stage in self._with_similarity():
+            if stage.crop < WINDOW:
+                raise ValueError(f"the crop ({stage.crop}) must be at least {WINDOW}, or the content's ssim 0")
         if self.task is not None and self.head is None:
             raise ValueError("task needs a head, add the entry head")
         if self.head is not None and not all(source.masks for source in (*self.training, *self.validation)):
@@ -176,6 +197,22 @@ class Recipe(_Part):
         if len(set(folders)) < len(folders):
             raise ValueError("a validation folder is named twice, put all its files into one entry")
         return self
+
+    def _with_similarity(self) -> list[ContentStage | TaskStage]:
+        """Stages whose loss asks for structural similarity."""
+        if self.content.ssim == 0 or (self.task is not None and self.task.direct):
+            return []
+        return [self.content] if self.task is None or self.task.content == 0 else [self.content, self.task]
+
+
+def _check_levels(owner: str, shape: DecoderShape | HeadShape | ErrorShape) -> None:
+    """Widths and blocks of a U shape: one of each a level."""
+    if not shape.widths or len(shape.widths) != len(shape.blocks):
+        raise ValueError(
+            f"the {owner} has {len(shape.widths)} widths and {len(shape.blocks)} blocks, give one of each a level"
+        )
+    if min(shape.widths) < 1 or min(shape.blocks) < 0:
+        raise ValueError(f"the {owner} must have widths of at least 1 and blocks of at least 0")
 
 
 def read_recipe(path: Path) -> Recipe:
