@@ -197,6 +197,17 @@ def test_a_failed_write_leaves_the_old_set(written: PatternSet, path: Path, monk
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_set_that_could_not_be_read_again_is_not_written(written: PatternSet, path: Path) -> None:
+    before = path.read_bytes()
+    scores = {"val": Scores(images=1, psnr=float("inf"), ssim=1.0, mse=0.0, lifted_psnr=30.0)}
+    endless = written.header.model_copy(update={"scores": scores})
+    with pytest.raises(PatternSetError, match=r"scores\.val\.psnr") as refusal:
+        write_set(path, endless, written.patterns, written.decoder)
+    assert_sentence(refusal.value)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_reading_headers_imports_no_torch(written: PatternSet, path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from napari_dmu.zoo import registry\n"

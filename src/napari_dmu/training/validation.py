@@ -22,6 +22,9 @@ from napari_dmu.segmentation.settings import InstanceSettings
 from napari_dmu.training.data import Example
 from napari_dmu.zoo.header import Scores
 
+# PSNR (dB) in place of an infinite one, which the header of a set cannot hold; no measurement comes near it.
+EXACT = 100.0
+
 
 @torch.inference_mode()
 def measure_example(
@@ -91,7 +94,11 @@ def score(
     head: SegmentationHead | None = None,
     settings: InstanceSettings | None = None,
 ) -> Scores:
-    """Mean over images of the image metrics, and of the instance metrics where there is a head."""
+    """Mean over images of the image metrics, and of the instance metrics where there is a head.
+
+    Images that are reproduced exactly, as only blank ones are, have no finite PSNR and do not count for its mean;
+    where all are, it is ``EXACT``.
+    """
     rows: list[tuple[float, ...]] = []
     cells: list[tuple[float, float]] = []
     for index, example in enumerate(examples):
@@ -104,6 +111,8 @@ def score(
             found = instances(*head_maps(head, decoded, field), settings or InstanceSettings())
             match = segmentation_quality(found, example.labels)
             cells.append((match.ap50, match.f1))
-    psnr, ssim, mse, lifted_psnr = (float(v) for v in np.mean(rows, axis=0))
+    table = np.array(rows)
+    table[:, np.isinf(table).all(axis=0)] = EXACT
+    psnr, ssim, mse, lifted_psnr = (float(v) for v in np.mean(table, axis=0, where=np.isfinite(table)))
     ap50, f1 = (float(v) for v in np.mean(cells, axis=0)) if cells else (None, None)
     return Scores(images=len(examples), psnr=psnr, ssim=ssim, mse=mse, lifted_psnr=lifted_psnr, ap50=ap50, f1=f1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from napari_dmu.errors import PatternSetError
 from napari_dmu.zoo.header import SCHEMA_VERSION, SetHeader, read_header
@@ -153,10 +154,24 @@ def _write(path: Path, header: SetHeader, tensors: dict[str, torch.Tensor]) -> P
     from napari_dmu.files.atomic import atomic_path
 
     complete = header.model_copy(update={"schema_version": SCHEMA_VERSION, "tensors_sha256": _tensors_hash(tensors)})
-    data = save(tensors, metadata={"napari_dmu": complete.model_dump_json()})
+    entry = complete.model_dump_json()
+    _check_readable(path, entry)
+    data = save(tensors, metadata={"napari_dmu": entry})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return read_set(path)
+
+
+def _check_readable(path: Path, entry: str) -> None:
+    """Refuse a header that would not read back: JSON has neither infinity nor "not a number"."""
+    try:
+        SetHeader.model_validate_json(entry)
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise PatternSetError(
+            f"{path.name} was not written because its {place} is infinite or no number: leave out validation images "
+            "that show nothing."
+        ) from error
 
 
 def read_set(path: Path) -> PatternSet:
