@@ -90,7 +90,7 @@ def test_files_and_a_page(command: Command, tmp_path: Path) -> None:
     for words in ("×64 nuclei, learned", "Light dose", "Peak photons", "Cells found", "napari-dmu", "torch"):
         assert words in page
 
-    assert command("demo", "--headless", "-o", folder, "--seed", 1, "--photons", 100).status == 0
+    assert command("demo", "--headless", folder, "--seed", 1, "--photons", 100).status == 0
     assert {path.name for path in folder.iterdir()} == FILES
     assert "<td>100</td>" in (folder / "report.html").read_text(encoding="utf-8")
 
@@ -100,6 +100,9 @@ def test_what_cannot_be_shown_is_refused(command: Command, tmp_path: Path) -> No
     file = tmp_path / "file"
     file.write_text("")
     assert "cannot be made" in command("demo", "--headless", "-o", file).sentence()
+    assert "cannot be made" in command("demo", "--headless", file).sentence()
+    assert "given twice" in command("demo", "--headless", tmp_path / "a", "-o", tmp_path / "b").sentence()
+    assert not (tmp_path / "a").exists()
     assert "there is no pattern set" in command("demo", "--headless", "-o", tmp_path, "--ratio", 5).sentence().lower()
 
 

@@ -13,15 +13,22 @@ import typer
 from napari_dmu.cli.options import Device, Family, Photons, Ratio, Seed, SetName
 
 SAMPLE = "nuclei_2d"
+FOLDER = Path("demo-output")
 # Tried in another process: where Qt finds no display it does not raise, it ends the process.
 _PROBE = "import napari; from qtpy.QtWidgets import QApplication; QApplication([])"
 _PROBE_SECONDS = 120
 
 
 def demo(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder for the files, as --output names it.", show_default=False)
+    ] = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the files, made where it is missing.")
-    ] = Path("demo-output"),
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Folder for the files, made where it is missing.", show_default=str(FOLDER)
+        ),
+    ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Write files even where a window could open.")] = False,
     set_name: SetName = "nuclei",
     ratio: Ratio = 64.0,
@@ -36,11 +43,14 @@ def demo(
     display, pictures, TIFFs and a report are written into a folder, in place of files of the same names.
     """
     from napari_dmu.cli.running import say
+    from napari_dmu.errors import SettingsError
 
+    if folder is not None and output is not None:
+        raise SettingsError("The folder for the files is given twice: name it once, with or without --output.")
     if headless or not display_there():
         if not headless:
             say("There is no display for a window, so files are written instead.")
-        write_demo(output, set_name, ratio, family, photons, seed, device)
+        write_demo(folder or output or FOLDER, set_name, ratio, family, photons, seed, device)
         return
 
     from napari_dmu.engine.verbs import load
