@@ -13,7 +13,9 @@ _SETTINGS = tempfile.mkdtemp(prefix="napari-dmu-tests-")
 atexit.register(shutil.rmtree, _SETTINGS, ignore_errors=True)
 os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS) / "settings.yaml")
 os.environ.pop("NAPARI_DMU_SETS", None)
-os.environ["XDG_DATA_HOME"] = str(Path(_SETTINGS) / "data")  # where added pattern sets are looked for
+# Where added pattern sets, and a note on the preferred folder, are: on Linux and macOS, and on Windows.
+for _name in ("XDG_DATA_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA"):
+    os.environ[_name] = str(Path(_SETTINGS) / "data")
 
 # Before anything imports numpy or torch: many threads cost more than they bring on small images.
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "1"))

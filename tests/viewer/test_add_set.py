@@ -9,7 +9,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QFileDialog
 from support import make_set
 
+from napari_dmu.viewer.settings import pattern_sets, plugin_settings
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
+from napari_dmu.zoo import preferred
+from napari_dmu.zoo.registry import available_sets
 
 WAIT = 120_000  # milliseconds; the machine may be busy
 Opener = Callable[[], tuple[Any, Any]]
@@ -82,3 +85,23 @@ def test_a_cancelled_addition_adds_nothing(qtbot: Any, panel_in: Opener, publish
     qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
     assert "Cancelled" in panel.status.text()
     assert not list((tmp_path / "library").glob("*.safetensors"))
+
+
+def test_what_is_added_to_the_preferred_folder_is_found_outside_napari(
+    qtbot: Any, panel_in: Opener, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NAPARI_DMU_SETS")
+    monkeypatch.setattr(preferred, "_told", [])
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "data")
+    _, panel = panel_in()
+    plugin_settings().library.folder = str(tmp_path / "preferred")
+    try:
+        panel.add_set(str(published))
+        qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+        assert [path.name[:6] for path in (tmp_path / "preferred").iterdir()] == ["fibres"]
+        preferred._told.clear()  # as in another process
+        assert "fibres" in [one.name for one in available_sets()]
+    finally:
+        plugin_settings().library.folder = ""
+    pattern_sets()
+    assert "fibres" not in [one.name for one in available_sets()]

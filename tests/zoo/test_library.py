@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,7 +16,7 @@ from support import assert_sentence, make_set
 from napari_dmu.errors import Cancelled, DmuError, FileError, PatternSetError, SettingsError
 from napari_dmu.zoo import registry
 from napari_dmu.zoo.library import add_set, is_sha256, is_web
-from napari_dmu.zoo.registry import available_sets, library_folder, load_set
+from napari_dmu.zoo.registry import available_sets, library_folder, load_set, summaries
 
 
 class Silent(SimpleHTTPRequestHandler):
@@ -80,6 +81,23 @@ def test_another_set_of_a_name_comes_first_and_the_former_stays(library: Path, p
     assert second.hides.header.tensors_sha256 == first.summary.header.tensors_sha256
     assert "takes the place" in second.sentence
     assert len(list(library.iterdir())) == 2
+
+
+def test_whichever_is_added_last_comes_first(library: Path, published: Path) -> None:
+    for seed in range(4):  # whatever their checksums, by which the files are named
+        make_set(published, seed=seed)
+        added = add_set(str(published)).summary.header.tensors_sha256
+        assert load_set("discs", ratio=4, family="raster").hash == added
+
+
+def test_one_that_stays_hidden_is_not_said_to_take_a_place(library: Path, published: Path) -> None:
+    first = add_set(str(published))
+    later = first.summary.path.stat().st_mtime + 3600  # a clock was wrong
+    os.utime(first.summary.path, (later, later))
+    make_set(published, seed=1)
+    second = add_set(str(published))
+    assert (second.hides, second.hidden_by) == (None, summaries(first.summary.path)[0])
+    assert str(first.summary.path) in second.sentence
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
@@ -169,10 +187,13 @@ def test_a_download_can_be_stopped(library: Path, published: Path, server: str) 
     assert not list(library.iterdir())
 
 
-def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path, published: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_a_sentence(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(registry.FOLDER_VARIABLE, str(tmp_path / "file" / "sets"))
     with pytest.raises(FileError) as raised:
-        add_set(str(published), folder=tmp_path / "file" / "sets")
+        add_set(str(published))
     assert_sentence(raised.value)
 
 

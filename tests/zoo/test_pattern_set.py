@@ -210,10 +210,10 @@ def test_a_set_that_could_not_be_read_again_is_not_written(written: PatternSet, 
 
 def test_reading_headers_imports_no_torch(written: PatternSet, path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from napari_dmu.zoo import registry\n"
+        "import os, sys; from pathlib import Path; from napari_dmu.zoo import registry\n"
         "from napari_dmu.zoo.header import read_header\n"
         f"assert read_header(Path({str(path)!r})).name == 'discs'\n"
-        f"registry.add_folder(Path({str(path.parent)!r}))\n"
+        f"os.environ[registry.FOLDER_VARIABLE] = {str(path.parent)!r}\n"
         "found = [s for s in registry.available_sets() if s.name == 'discs']\n"
         "assert len(found) == 1 and found[0].label and found[0].has_segmenter\n"
         "print('torch' in sys.modules)"

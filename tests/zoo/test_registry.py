@@ -13,7 +13,7 @@ from support import assert_sentence, make_set
 
 import napari_dmu
 from napari_dmu.errors import PatternSetError
-from napari_dmu.zoo import registry
+from napari_dmu.zoo import preferred, registry
 from napari_dmu.zoo.pattern_set import write_header
 from napari_dmu.zoo.registry import available_sets, load_by_hash, load_set
 
@@ -27,7 +27,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     for folder in folders.values():
         folder.mkdir()
     monkeypatch.setenv(registry.FOLDER_VARIABLE, str(folders["env"]))
-    monkeypatch.setattr(registry, "_extra_folders", [folders["extra"]])
+    monkeypatch.setattr(preferred, "_told", [folders["extra"]])
     monkeypatch.setattr(registry, "SHIPPED", folders["shipped"])
     return folders
 
@@ -145,10 +145,12 @@ def test_a_measurements_own_set_is_found_by_hash_also_behind_another_of_the_same
     assert_sentence(refusal.value)
 
 
-def test_a_preference_is_added_once(places: dict[str, Path]) -> None:
-    registry.add_folder(places["extra"])
-    registry.add_folder(places["extra"])
-    assert registry.folders().count(places["extra"]) == 1
+def test_the_newest_of_a_folder_comes_first(places: dict[str, Path]) -> None:
+    for number, name in enumerate("bca"):
+        path = places["env"] / f"{name}.dmu.safetensors"
+        made = make_set(path, seed=number)
+        os.utime(path, ns=(10**18 + number, 10**18 + number))
+        assert load_set("discs", ratio=4, family="raster").hash == made.hash
 
 
 def test_a_set_is_known_by_its_header_and_not_by_its_file_name(places: dict[str, Path]) -> None:

@@ -8,7 +8,8 @@ from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.engine.tiles import USUAL_MEMORY
 from napari_dmu.viewer.loading import load_torch
 from napari_dmu.zoo import library
-from napari_dmu.zoo.registry import SetSummary, add_folder, available_sets
+from napari_dmu.zoo.preferred import prefer_folder
+from napari_dmu.zoo.registry import SetSummary, available_sets
 
 PLUGIN = "napari-dmu"
 _OWN_FILES = ("*.dmu.ome.tif", "*.dmu.ome.tiff", "*.dmu.tif", "*.dmu.tiff")
@@ -44,10 +45,15 @@ def preferences() -> Preferences:
 
 def pattern_sets() -> list[SetSummary]:
     """The pattern sets there are, those in the user's folder too; reads headers only."""
-    folder = preferences().folder.strip()
-    if folder and Path(folder).expanduser().is_dir():
-        add_folder(Path(folder).expanduser())
+    _tell_folder()
     return available_sets()
+
+
+def _tell_folder() -> None:
+    """Have the preferred folder searched from now on, here and by commands; not where nothing is known of it."""
+    if plugin_settings() is not None:
+        folder = preferences().folder.strip()
+        prefer_folder(Path(folder).expanduser().absolute() if folder else None)
 
 
 def add_set(source: str, sha256: str | None, progress: Progress, cancel: CancelToken) -> library.Added:
@@ -58,9 +64,8 @@ def add_set(source: str, sha256: str | None, progress: Progress, cancel: CancelT
 
     progress(0, 1000, "Adding the pattern set")
     load_torch()
-    folder = preferences().folder.strip()
-    chosen = Path(folder).expanduser() if folder else None
-    return library.add_set(source, sha256=sha256, folder=chosen, report=report, check_cancelled=cancel.check)
+    _tell_folder()
+    return library.add_set(source, sha256=sha256, report=report, check_cancelled=cancel.check)
 
 
 def no_segmenter(set_hash: str) -> str:

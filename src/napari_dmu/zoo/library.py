@@ -25,18 +25,22 @@ Report = Callable[[int, int, str], None]
 class Added:
     """A set that was added: ``summary`` lists it, ``was_there`` where the same one was found before already.
 
-    ``hides`` is a set of the same name, ratio and family that is no longer found, because this one comes first.
+    ``hides`` is a set of the same name, ratio and family that is no longer found, because this one comes first;
+    ``hidden_by`` one that comes first nevertheless.
     """
 
     summary: SetSummary
     was_there: bool
-    hides: SetSummary | None
+    hides: SetSummary | None = None
+    hidden_by: SetSummary | None = None
 
     @property
     def sentence(self) -> str:
         """What was done, for the user."""
         if self.was_there:
             return f"The pattern set {self.summary.label} was there already."
+        if self.hidden_by is not None:
+            return f"Added {self.summary.label}, but another set of that name comes first: {self.hidden_by.path}."
         added = f"Added the pattern set {self.summary.label}."
         return added if self.hides is None else f"{added} It takes the place of another set of that name."
 
@@ -55,11 +59,10 @@ def add_set(
     source: str,
     *,
     sha256: str | None = None,
-    folder: Path | None = None,
     report: Report | None = None,
     check_cancelled: Callable[[], None] | None = None,
 ) -> Added:
-    """Copy or download a pattern set into the user's folder, checked, whole or not at all.
+    """Copy or download a pattern set into ``registry.library_folder()``, checked, whole or not at all.
 
     Parameters
     ----------
@@ -67,8 +70,6 @@ def add_set(
         Path of a ``.dmu.safetensors`` file; or ``http://…``, ``https://…``, or ``doi:10.5281/zenodo.1234/file``.
     sha256
         Checksum of the file, from whoever published it. Wanted for the web, so that what arrives is what was meant.
-    folder
-        Where to put it; ``registry.library_folder()`` where not given.
     report, check_cancelled
         Called while it downloads; the latter raises to stop.
 
@@ -85,7 +86,7 @@ def add_set(
         raise SettingsError(f"'{sha256}' is no SHA-256 checksum: it has 64 digits, 0 to 9 and a to f.")
     if is_web(source) and sha256 is None:
         raise SettingsError("A set from the web needs its checksum: give the SHA-256 that was published with it.")
-    target = folder or library_folder()
+    target = library_folder()
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".adding-", dir=target) as work:
@@ -112,16 +113,21 @@ def _placed(path: Path, folder: Path, check_cancelled: Callable[[], None]) -> Ad
     before = available_sets()
     same = next((s for s in before if s.header.tensors_sha256 == header.tensors_sha256), None)
     if same is not None:
-        return Added(same, was_there=True, hides=None)
+        return Added(same, was_there=True)
     name = f"{header.name}-x{header.acquisition.ratio:g}-{header.family}-{header.tensors_sha256[:8]}"
     target = folder / (re.sub(r"[^\w.-]+", "_", name) + SUFFIX)
     check_cancelled()
     with atomic_path(target) as temporary:
         shutil.copyfile(path, temporary)
     summary = summaries(target)[0]
-    known = (summary.name, summary.family, summary.ratio)
-    hidden = next((s for s in before if (s.name, s.family, s.ratio) == known), None)
-    return Added(summary, was_there=False, hides=hidden)
+    former, found = _alike(before, summary), _alike(available_sets(), summary)
+    comes_first = found is None or found.header.tensors_sha256 == header.tensors_sha256
+    return Added(summary, False, hides=former if comes_first else None, hidden_by=None if comes_first else found)
+
+
+def _alike(sets: list[SetSummary], one: SetSummary) -> SetSummary | None:
+    """The set of the same name, family and ratio."""
+    return next((s for s in sets if (s.name, s.family, s.ratio) == (one.name, one.family, one.ratio)), None)
 
 
 def _download(address: str, path: Path, report: Report | None, check_cancelled: Callable[[], None]) -> None:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from napari_dmu.errors import PatternSetError
 from napari_dmu.zoo.header import SUFFIX, SetHeader, read_header
+from napari_dmu.zoo.preferred import preferred_folders
 
 if TYPE_CHECKING:
     from napari_dmu.zoo.pattern_set import PatternSet
 
 FOLDER_VARIABLE = "NAPARI_DMU_SETS"
 SHIPPED = Path(__file__).parent / "sets"
-_extra_folders: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -97,29 +97,29 @@ class SetSummary:
         return f"×{self.ratio:g} {self.name}, {self.family}"
 
 
-def add_folder(folder: Path) -> None:
-    """Also look for sets in ``folder`` (the user's preference)."""
-    if folder not in _extra_folders:
-        _extra_folders.append(folder)
-
-
 def folders() -> tuple[Path, ...]:
     """Folders that are searched, in order; the first set of a name, ratio and family wins."""
-    return tuple(dict.fromkeys((*_named_folders(), *_extra_folders, library_folder(), SHIPPED)))
-
-
-def _named_folders() -> list[Path]:
-    return [Path(p) for p in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if p]
+    return tuple(dict.fromkeys((*_users_folders(), _data_folder(), SHIPPED)))
 
 
 def library_folder() -> Path:
-    """Where sets are put that the user adds: the first folder of ``NAPARI_DMU_SETS``, else one among the user's data.
+    """Where sets are put that the user adds: the first of those that are searched.
 
-    It may not be there yet.
+    That is the first one that ``NAPARI_DMU_SETS`` names, the one in napari's preferences, or one among the user's
+    data. It may not be there yet.
     """
+    return next(iter(_users_folders()), _data_folder())
+
+
+def _users_folders() -> list[Path]:
+    named = [Path(p) for p in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if p]
+    return [*named, *preferred_folders()]
+
+
+def _data_folder() -> Path:
     from platformdirs import user_data_path
 
-    return next(iter(_named_folders()), user_data_path("napari-dmu", appauthor=False) / "sets")
+    return user_data_path("napari-dmu", appauthor=False) / "sets"
 
 
 @lru_cache(maxsize=256)
@@ -145,12 +145,24 @@ def summaries(path: Path) -> list[SetSummary]:
 def _summaries() -> Iterator[SetSummary]:
     for folder in folders():
         found: list[SetSummary] = []
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for path in _newest_first(folder):
             # One broken file in the user's folder must not hide the others; opening it says what is wrong.
             with contextlib.suppress(PatternSetError, OSError):
                 found += summaries(path)
         # A set that only stands for a family comes after that family's own.
         yield from sorted(found, key=lambda s: s.family in s.header.also)
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    """Pattern set files of a folder: one that was added takes the place of an older one of the same name."""
+
+    def age(path: Path) -> tuple[int, Path]:
+        try:
+            return -path.stat().st_mtime_ns, path
+        except OSError:  # gone meanwhile
+            return 0, path
+
+    return sorted(folder.glob(f"*{SUFFIX}"), key=age)
 
 
 def available_sets() -> list[SetSummary]:
