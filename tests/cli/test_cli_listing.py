@@ -60,6 +60,11 @@ def test_info(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         assert words in run.out
     assert f"{missing} (does not exist)" in run.out
     assert "broken.dmu.safetensors is not a pattern set" in run.out
+    for arguments in ([], ["--json"]):
+        listed = command("sets", *arguments)
+        assert listed.status == 0
+        assert listed.err.startswith("Note: broken.dmu.safetensors is not a pattern set")
+        assert len(listed.err.splitlines()) == 1
 
 
 def test_a_set_in_the_users_folder_is_found(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

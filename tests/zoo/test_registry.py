@@ -14,6 +14,7 @@ from support import assert_sentence, make_set
 import napari_dmu
 from napari_dmu.errors import PatternSetError
 from napari_dmu.zoo import preferred, registry
+from napari_dmu.zoo.header import SCHEMA_VERSION
 from napari_dmu.zoo.pattern_set import write_header
 from napari_dmu.zoo.registry import available_sets, load_by_hash, load_set
 
@@ -97,6 +98,34 @@ def test_a_broken_file_does_not_hide_the_others(places: dict[str, Path]) -> None
     (places["env"] / "readme.txt").write_text("no set")
     assert [s.name for s in available_sets()] == ["discs"]
     assert load_set("discs", ratio=4, family="raster").hash == good.hash
+
+
+def newer(path: Path) -> None:
+    """A set of a version that is still to come."""
+    make_set(path, name="future")
+    now, then = (f'\\"schema_version\\":{version}'.encode() for version in (SCHEMA_VERSION, 9))
+    assert now in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(now, then))
+
+
+def test_where_a_set_is_missing_a_file_that_cannot_be_read_is_named(places: dict[str, Path]) -> None:
+    make_set(places["env"] / "m.dmu.safetensors")
+    newer(places["env"] / "future-x4.dmu.safetensors")
+    for ask in (lambda: load_set("future", ratio=4, family="raster"), lambda: load_by_hash("0" * 64, "×4 future")):
+        with pytest.raises(PatternSetError) as refusal:
+            ask()
+        assert_sentence(refusal.value)
+        assert "future-x4.dmu.safetensors was written by a newer napari-dmu (schema 9" in str(refusal.value)
+    (places["env"] / "another.dmu.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(PatternSetError) as refusal:
+        load_set("future", ratio=4, family="raster")
+    assert_sentence(refusal.value)
+    assert "schema 9" in str(refusal.value)
+    assert "(and 1 more: see 'napari-dmu info')" in str(refusal.value)
+    assert [sentence.split()[0] for sentence in registry.broken_sets("another")] == [
+        "another.dmu.safetensors",
+        "future-x4.dmu.safetensors",
+    ]
 
 
 def test_a_set_that_is_put_there_or_taken_away_is_noticed(places: dict[str, Path]) -> None:

@@ -23,7 +23,7 @@ def facts() -> list[tuple[str, str]]:
 
     from napari_dmu.engine.device import device_report
     from napari_dmu.segmentation.registry import available_segmenters
-    from napari_dmu.zoo.registry import available_sets, folders
+    from napari_dmu.zoo.registry import available_sets, broken_sets, folders
 
     rows = [
         ("napari-dmu", __version__),
@@ -40,7 +40,7 @@ def facts() -> list[tuple[str, str]]:
         rows.append(("folder of sets", f"{folder}{'' if folder.is_dir() else ' (does not exist)'}"))
     sets, segmenters = available_sets(), available_segmenters()
     rows.append(("pattern sets", f"{len(sets)}" + (f" ({'; '.join(one.label for one in sets)})" if sets else "")))
-    rows.extend(("broken set", sentence) for sentence in _broken())
+    rows.extend(("broken set", sentence) for sentence in broken_sets())
     rows.append(("segmenters", "; ".join(f"{one.name}{' (not installed)' * bool(one.lacks)}" for one in segmenters)))
     return rows
 
@@ -52,19 +52,3 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _broken() -> list[str]:
-    """Why files that are called like pattern sets are not in the list."""
-    from napari_dmu.errors import PatternSetError
-    from napari_dmu.zoo.header import SUFFIX, read_header
-    from napari_dmu.zoo.registry import folders
-
-    sentences = []
-    for folder in folders():
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                read_header(path)
-            except PatternSetError as error:
-                sentences.append(str(error))
-    return sentences

@@ -23,10 +23,12 @@ def sets(as_json: AsJson = False) -> None:
 
     Exposures T, binning d and period P in specimen pixels, light dose, figures on validation images.
     """
-    from napari_dmu.cli.running import figure, print_table, say
-    from napari_dmu.zoo.registry import FOLDER_VARIABLE, available_sets
+    from napari_dmu.cli.running import figure, note, print_table, say
+    from napari_dmu.zoo.registry import FOLDER_VARIABLE, available_sets, broken_sets
 
     found = available_sets()
+    for sentence in broken_sets():
+        note(sentence)
     if as_json:
         say(json.dumps([entry(one) for one in found], indent=2))
         return

@@ -146,7 +146,7 @@ def _summaries() -> Iterator[SetSummary]:
     for folder in folders():
         found: list[SetSummary] = []
         for path in _newest_first(folder):
-            # One broken file in the user's folder must not hide the others; opening it says what is wrong.
+            # One broken file in the user's folder must not hide the others; `broken_sets` says what is wrong.
             with contextlib.suppress(PatternSetError, OSError):
                 found += summaries(path)
         # A set that only stands for a family comes after that family's own.
@@ -163,6 +163,35 @@ def _newest_first(folder: Path) -> list[Path]:
             return 0, path
 
     return sorted(folder.glob(f"*{SUFFIX}"), key=age)
+
+
+def broken_sets(like: str = "") -> list[str]:
+    """Why files that are called like pattern sets are not among those: a sentence each.
+
+    The files whose names are the most like the text given come first.
+    """
+    found: list[tuple[float, str]] = []
+    for folder in folders():
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            try:
+                summaries(path)
+                continue
+            except PatternSetError as error:
+                sentence = str(error)
+            except OSError:
+                sentence = f"{path.name} cannot be read: check the file and its permissions."
+            alike = SequenceMatcher(None, path.name.lower(), like.lower()).ratio()
+            found.append((-alike, sentence))
+    return [sentence for _, sentence in sorted(found, key=lambda one: one[0])]
+
+
+def _with_broken(sentence: str, like: str) -> str:
+    """A sentence on a set that is missing: a file that cannot be read may be that set."""
+    broken = broken_sets(like)
+    if not broken:
+        return sentence
+    more = f" (and {len(broken) - 1} more: see 'napari-dmu info')" if broken[1:] else ""
+    return f"{sentence.rstrip('.')}; besides, {broken[0].rstrip('.')}{more}."
 
 
 def available_sets() -> list[SetSummary]:
@@ -190,7 +219,8 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
         if (summary.name, summary.family, summary.ratio) == (name, family, ratio):
             return _read(summary)
     there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, str(name), ratio, family))) or "none"
-    raise PatternSetError(f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}.")
+    sentence = f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}."
+    raise PatternSetError(_with_broken(sentence, f"{name}-x{ratio:g}-{family}"))
 
 
 def _difference(one: SetSummary, name: str, ratio: float, family: str) -> tuple[float, float]:
@@ -211,10 +241,11 @@ def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:
     for summary in _summaries():
         if summary.header.tensors_sha256 == tensors_sha256:
             return _read(summary)
-    raise PatternSetError(
+    sentence = (
         f"The pattern set of this measurement ({label}, {tensors_sha256[:12]}…) is not installed: "
         "add its file with 'napari-dmu add-set', or with Add… in the panel."
     )
+    raise PatternSetError(_with_broken(sentence, f"{label} {tensors_sha256[:8]}"))
 
 
 def _read(summary: SetSummary) -> PatternSet:
