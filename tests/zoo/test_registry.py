@@ -13,6 +13,9 @@ from support import assert_sentence, make_set
 
 import napari_dmu
 from napari_dmu.errors import PatternSetError
+from napari_dmu.files.camera import set_of_run
+from napari_dmu.files.camera_run import CameraRun
+from napari_dmu.microscope.patterns import make_patterns
 from napari_dmu.zoo import preferred, registry
 from napari_dmu.zoo.header import SCHEMA_VERSION
 from napari_dmu.zoo.pattern_set import write_header
@@ -150,6 +153,24 @@ def test_an_unknown_set_is_refused_with_what_there_is(places: dict[str, Path]) -
         assert_sentence(refusal.value)
         for there in ("×4 discs, raster", "×16 blobs, raster", f"×{ratio} {name}, {family}"):
             assert there in str(refusal.value)
+
+
+def test_a_ratio_that_is_not_whole_is_taken_as_it_is_shown(
+    places: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = make_patterns("random", exposures=6, period=16, bin=8)
+    monkeypatch.setattr("support.make_patterns", lambda *_, **__: random)  # there is no such raster
+    made = make_set(places["env"] / "a.dmu.safetensors", bin=8, exposures=6, period=16)
+    (found,) = available_sets()
+    assert found.label.startswith("×10.6667 ")
+    camera = {"frames": "a.tif", "gain": 1, "offset": 0, "read_noise": 1, "photons": "auto"}
+    run = CameraRun.model_validate({**camera, "set": "discs", "ratio": 10.6667, "family": "raster"})
+    assert set_of_run(run) == found
+    for ratio in (10.6667, 10.667, 64 / 6):
+        assert load_set("discs", ratio=ratio, family="raster").hash == made.hash
+    for ratio in (10.67, 10.66, math.nan, math.inf):
+        with pytest.raises(PatternSetError):
+            load_set("discs", ratio=ratio, family="raster")
 
 
 def test_no_sets_at_all_is_said(places: dict[str, Path]) -> None:

@@ -101,20 +101,15 @@ def set_of_run(run: CameraRun) -> SetSummary:
     PatternSetError
         It is not installed, or in another version.
     """
-    from napari_dmu.zoo.registry import available_sets
+    from napari_dmu.zoo.registry import find_set
 
-    sets = available_sets()
-    wanted = f"×{run.ratio:g} {run.set}, {run.family}"
-    for one in sets:
-        if (one.name, one.family, one.ratio) == (run.set, run.family, run.ratio):
-            if run.set_hash is not None and run.set_hash != one.header.tensors_sha256:
-                raise PatternSetError(
-                    f"The pattern set {wanted} is installed in another version than the frames were taken with: "
-                    "install the one of that set_hash."
-                )
-            return one
-    there = ", ".join(one.label for one in sets) or "none"
-    raise PatternSetError(f"There is no pattern set {wanted}: choose one of these: {there}.")
+    found = find_set(run.set, ratio=run.ratio, family=run.family)
+    if run.set_hash is not None and run.set_hash != found.header.tensors_sha256:
+        raise PatternSetError(
+            f"The pattern set {found.label} is installed in another version than the frames were taken with: "
+            "install the one of that set_hash."
+        )
+    return found
 
 
 def _plane_count(run: CameraRun, stack: FrameStack, exposures: int) -> int:

@@ -210,47 +210,17 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
     PatternSetError
         Where there is none; the sentence says which there are.
     """
+    return _read(find_set(name, ratio=ratio, family=family))
+
+
+def find_set(name: str, *, ratio: float, family: str) -> SetSummary:
+    """Find a pattern set by name, ratio and family; see ``load_set``."""
     try:
         ratio = float(ratio)
     except (TypeError, ValueError) as error:
         raise PatternSetError(f"The ratio of the pattern set is {ratio!r}: give a number, such as 64.") from error
     sets = available_sets()
     for summary in sets:
-        if (summary.name, summary.family, summary.ratio) == (name, family, ratio):
-            return _read(summary)
+        if (summary.name, summary.family) == (name, family) and _same(summary.ratio, ratio):
+            return summary
     there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, str(name), ratio, family))) or "none"
-    sentence = f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}."
-    raise PatternSetError(_with_broken(sentence, f"{name}-x{ratio:g}-{family}"))
-
-
-def _difference(one: SetSummary, name: str, ratio: float, family: str) -> tuple[float, float]:
-    """How far a set is from what was asked for: sorts what was probably meant to the front."""
-    alike = SequenceMatcher(None, one.name.lower(), name.lower()).ratio()
-    apart = abs(math.log(one.ratio / ratio)) if 0 < ratio < math.inf else 0.0
-    return (one.ratio != ratio) + (one.family != family) + 2 * (1 - alike), apart
-
-
-def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:
-    """Load the very set that a measurement was taken with.
-
-    Raises
-    ------
-    PatternSetError
-        Where it is not in any folder; ``label`` names it in the sentence.
-    """
-    for summary in _summaries():
-        if summary.header.tensors_sha256 == tensors_sha256:
-            return _read(summary)
-    sentence = (
-        f"The pattern set of this measurement ({label}, {tensors_sha256[:12]}…) is not installed: "
-        "add its file with 'napari-dmu add-set', or with Add… in the panel."
-    )
-    raise PatternSetError(_with_broken(sentence, f"{label} {tensors_sha256[:8]}"))
-
-
-def _read(summary: SetSummary) -> PatternSet:
-    """The set, of the family as which it was found."""
-    from napari_dmu.zoo.pattern_set import read_set
-
-    found = read_set(summary.path)
-    return replace(found, header=found.header.model_copy(update={"family": summary.family}))
