@@ -351,6 +351,16 @@ def test_no_scheduler_is_said_in_a_sentence(base: Path, monkeypatch: pytest.Monk
     assert_sentence(str(raised.value))
 
 
+@pytest.mark.parametrize("address", ["", "foo", "tcp://foo", "bar://foo:1", "tcp://127.0.0.1:port"])
+def test_what_is_no_address_is_refused_before_a_client_is_made(
+    base: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr("distributed.Client", None)
+    with pytest.raises(SettingsError, match="is no address of a dask scheduler") as raised:
+        go(base, settings(), scheduler=address)
+    assert_sentence(raised.value)
+
+
 def test_the_page_tells_of_every_entry(project: Path) -> None:
     text = (project / "docs" / "folders.md").read_text(encoding="utf-8")
     assert all(f"`{entry}`" in text for entry in RunSettings.model_fields)

@@ -35,14 +35,22 @@ def spread(
     Raises
     ------
     SettingsError
-        dask.distributed is not installed, or no scheduler answers.
+        dask.distributed is not installed, the address is none, or no scheduler answers.
     Cancelled
         ``cancel`` was set; tasks that have not begun are taken back.
     """
     try:
         from distributed import Client
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise SettingsError("A dask cluster needs dask.distributed: pip install 'napari-dmu[cluster]'.") from error
+    try:
+        if not scheduler.startswith("inproc://"):  # which has no host
+            get_address_host_port(scheduler)  # a client of no address is never done with, and says so at the end
+    except ValueError as error:
+        raise SettingsError(
+            f"'{scheduler}' is no address of a dask scheduler: write one such as tcp://node1:8786."
+        ) from error
     try:
         client = Client(scheduler, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
