@@ -113,7 +113,10 @@ def test_values_that_are_not_finite_are_refused_with_their_number(bad: float) ->
     assert_sentence(refusal.value)
 
 
-@pytest.mark.parametrize(("saturated", "note"), [(0.0, ""), (0.001, ""), (0.0012, "0.12"), (0.126, "13"), (0.5, "50")])
+@pytest.mark.parametrize(
+    ("saturated", "note"),
+    [(0.0, ""), (0.001, ""), (0.0012, "0.12"), (0.126, "13"), (0.5, "50"), (0.996, "100"), (1.0, "100")],
+)
 def test_saturation_is_worth_a_word_from_a_thousandth(saturated: float, note: str) -> None:
     info = measurement().info.model_copy(update={"saturated": saturated})
     whole = f"{note}\u202f% of the samples are saturated: fewer photons may help." if note else ""

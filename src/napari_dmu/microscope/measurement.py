@@ -72,7 +72,8 @@ class MeasurementInfo(BaseModel):
         """What to tell the user where more than 0.1 % of the samples are at full scale; else empty."""
         if self.saturated <= NOTICEABLE_SATURATION:
             return ""
-        return f"{100 * self.saturated:.2g}\u202f% of the samples are saturated: fewer photons may help."
+        percent = float(f"{100 * self.saturated:.2g}")  # two digits, and 100 of them is not 1e+02
+        return f"{percent:g}\u202f% of the samples are saturated: fewer photons may help."
 
 
 @dataclass(frozen=True)
