@@ -95,6 +95,15 @@ def test_files_and_a_page(command: Command, tmp_path: Path) -> None:
     assert "<td>100</td>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_labels_of_a_former_run_do_not_stay(command: Command, tmp_path: Path) -> None:
+    for name in ("labels.ome.tif", "mine.tif"):
+        (tmp_path / name).write_bytes(b"from before")
+    run = command("demo", "--headless", tmp_path, "--set", "structures")
+    assert run.status == 0
+    assert "labels.ome.tif" not in run.out
+    assert {path.name for path in tmp_path.iterdir()} == FILES - {"labels.ome.tif"} | {"mine.tif"}
+
+
 @pytest.mark.usefixtures("no_display")
 def test_what_cannot_be_shown_is_refused(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "file"

@@ -143,6 +143,8 @@ def write_demo(
     if labels is not None:
         written.append("labels.ome.tif")
         write_like(folder / written[3], labels, specimen, labels=True)
+    else:
+        (folder / "labels.ome.tif").unlink(missing_ok=True)  # of a former run: they would pass for this image's
     written += ["panel.png", "report.html"]
     with atomic_path(folder / "panel.png") as path:
         path.write_bytes(panel)
