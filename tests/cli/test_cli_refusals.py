@@ -106,6 +106,7 @@ def test_reconstruct_knows_its_methods(command: Command, measurement: Path, tmp_
     sentence = command("reconstruct", measurement, "-o", tmp_path / "r.tif", "--method", "magic").sentence()
     assert "learned" in sentence
     assert "lmmse" in sentence
+    assert "Value error" not in sentence
     assert "device" in command("reconstruct", measurement, "-o", tmp_path / "r.tif", "--device", "abacus").sentence()
 
 

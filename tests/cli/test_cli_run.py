@@ -43,6 +43,19 @@ def test_a_folder_is_run_and_run_again(command: Command, config: Path) -> None:
     assert again.err == ""
 
 
+def test_the_ratio_may_have_its_sign_as_on_the_command_line(command: Command, config: Path) -> None:
+    text = config.read_text(encoding="utf-8")
+    assert command("run", config).status == 0
+    for ratio in ("x64", "×64", "X64.0"):
+        config.write_text(text.replace("ratio: 64", f"ratio: {ratio}"), encoding="utf-8")
+        assert "was there" in command("run", config).out  # the same settings
+
+
+def test_an_output_that_is_a_file_is_said_to_be_one(command: Command, config: Path) -> None:
+    (config.parent / "results").write_text("", encoding="utf-8")
+    assert "results' is a file and no folder" in command("run", config).sentence()
+
+
 def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: Path) -> None:
     (config.parent / "extra" / "broken.tif").write_bytes(b"II*\0")
     run = command("run", config)

@@ -320,6 +320,7 @@ GOOD = np.full((4, 16, 16), 500, np.uint16)
         (GOOD, {"align": "resample"}, SettingsError, "camera_bin"),
         (GOOD, {"bits": 32, "camera_bin": 4}, SettingsError, "36 bits"),
         (GOOD, {"ratio": 5}, PatternSetError, "×5"),
+        (GOOD, {"ratio": "x5"}, PatternSetError, "×5"),
         (GOOD, {"set_hash": "0" * 64}, PatternSetError, "set_hash"),
         (np.full((4, 16, 16), 90, np.uint16), {"photons": "auto"}, SettingsError, "photons"),
     ],

@@ -283,7 +283,12 @@ def test_patterns_of_another_shape_are_refused() -> None:
         ({"offset": 70_000}, "The offset (70000) leaves no room in 16 bits: lower it or raise the bits."),
         ({"shutter": 1}, "There is no setting 'shutter': check its spelling."),
         ({"exposures": 1.5}, "A value of 1.5 is not possible for the exposures: it should be a valid integer"),
-        ({"photons": "many"}, "A value of 'many' is not possible for the photons: it should be a valid number"),
+        ({"photons": "many"}, "A value of 'many' is not possible for the photons: it should be a valid number."),
+        (
+            {"emission": 3},
+            "A value of 3 is not possible for the emission: give it settings of its own, one 'name: value' a line "
+            "below it.",
+        ),
     ],
 )
 def test_bad_settings_are_one_sentence(changes: dict[str, object], sentence: str) -> None:

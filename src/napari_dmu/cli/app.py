@@ -136,7 +136,8 @@ def _usage(message: str, given: Sequence[str]) -> str:
     """One sentence on wrong use, and where to read more."""
     names = {command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback}
     command = f" {given[0]}" if given and given[0] in names else ""
-    return f"{' '.join(message.split()).rstrip('.')}: see 'napari-dmu{command} --help'."
+    plain = " ".join(message.replace("Value error, ", "").split()).rstrip(".")  # pydantic's, where typer uses it
+    return f"{plain}: see 'napari-dmu{command} --help'."
 
 
 def _fail(sentence: str, status: int) -> int:

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that does not exist or cannot be written to, before any work is done for it.
+    """Refuse a folder that does not exist, is a file, or cannot be written to, before any work is done for it.
 
     Raises
     ------
     FileError
     """
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"'{folder}' is a file and no folder: choose another name.")
     if not folder.is_dir():
         raise FileError(f"The folder '{folder}' does not exist: make it first.")
     try:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.files.zarr_measurement import is_zarr
-from napari_dmu.microscope.checking import file_error
+from napari_dmu.microscope.checking import Ratio, file_error
 
 # What is taken from a folder; any other image is taken where it is named itself.
 ENDINGS = (".tif", ".tiff", ".zarr")
@@ -33,7 +33,7 @@ class RunSettings(BaseModel):
     output: str = Field(min_length=1, description="folder for the results; made where it is missing")
     truth: str | None = Field(default=None, description="folder of masks with the names of their images")
     set: str = Field(default="nuclei", description="pattern set, see 'napari-dmu sets'")
-    ratio: float = Field(default=64.0, gt=0, allow_inf_nan=False, description="compression ratio")
+    ratio: Ratio = Field(default=64.0, gt=0, allow_inf_nan=False, description="compression ratio")
     family: str = Field(default="learned", description="pattern family of the set")
     photons: float | None = Field(default=None, description="peak photons; the set's own where not given")
     read_noise: float | None = Field(default=None, description="electrons; the set's own where not given")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from napari_dmu.errors import FileError
 from napari_dmu.microscope.acquisition import Registration
-from napari_dmu.microscope.checking import file_error
+from napari_dmu.microscope.checking import Ratio, file_error
 
 SCHEMA_VERSION = 1
 
@@ -102,7 +102,7 @@ class CameraRun(BaseModel):
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, le=SCHEMA_VERSION)
     frames: tuple[str, ...]
     set: str
-    ratio: float = Field(gt=0)
+    ratio: Ratio = Field(gt=0)
     family: str = "learned"
     set_hash: str | None = None
     gain: float = Field(gt=0)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from napari_dmu.errors import SettingsError
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def _without_sign(value: object) -> object:
+    return value.strip().lstrip("×xX") if isinstance(value, str) else value
+
+
+# For settings files: 64, or x64 and ×64 as commands take and print it.
+Ratio = Annotated[float, BeforeValidator(_without_sign)]
 
 _BOUNDS = {
     "greater_than": ("gt", "above"),
@@ -37,8 +45,10 @@ def settings_error(error: ValidationError) -> SettingsError:
     if first["type"] in _BOUNDS:
         key, word = _BOUNDS[first["type"]]
         advice = f"choose one {word} {context[key]:g}"
+    elif first["type"] in ("model_type", "dict_type"):
+        advice = "give it settings of its own, one 'name: value' a line below it"
     else:
-        message = first["msg"].replace("Input should be", "it should be")
+        message = first["msg"].replace("Input should be", "it should be").partition(", unable to parse")[0]
         advice = f"{message[:1].lower()}{message[1:]}"
     value = first["input"]
     shown = f"{value:g}" if isinstance(value, float) else repr(value)
