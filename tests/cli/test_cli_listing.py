@@ -33,6 +33,18 @@ def test_sets(command: Command) -> None:
     assert Path(one["path"]).stat().st_size == one["bytes"]
 
 
+def test_the_model_card_is_in_the_json(command: Command) -> None:
+    found = json.loads(command("sets", "--json").out)
+    one = next(entry for entry in found if (entry["name"], entry["family"], entry["ratio"]) == ("nuclei", "plain", 16))
+    (figures, *_) = one["scores"].values()
+    assert (figures["psnr"], figures["ap50"]) == (one["psnr"], one["ap50"])
+    card = one["provenance"]
+    assert "CC0" in card["data_licence"]
+    assert card["recipe"]["name"] == "nuclei"
+    for what in ("data_fingerprint", "versions", "curve", "chosen", "seed", "minutes"):
+        assert card[what] not in (None, "", [], {}), what
+
+
 def test_no_sets_at_all(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("napari_dmu.zoo.registry.SHIPPED", tmp_path)
     run = command("sets")

@@ -21,7 +21,8 @@ KEYS = (
 def sets(as_json: AsJson = False) -> None:
     """List the pattern sets.
 
-    Exposures T, binning d and period P in specimen pixels, light dose, figures on validation images.
+    Exposures T, binning d and period P in specimen pixels, light dose, figures on validation images. The model cards
+    (data and its licence, recipe, versions, all figures) are in the JSON.
     """
     from napari_dmu.cli.running import figure, note, print_table, say
     from napari_dmu.zoo.registry import FOLDER_VARIABLE, available_sets, broken_sets
@@ -57,5 +58,9 @@ def sets(as_json: AsJson = False) -> None:
 
 
 def entry(one: SetSummary) -> dict[str, Any]:
-    """A pattern set as JSON: flat, None where a figure is not known."""
-    return {**{key: getattr(one, key) for key in KEYS}, "path": str(one.path)}
+    """A pattern set as JSON: what the table says, None where a figure is not known, and its model card.
+
+    That is ``scores``, by validation set, and ``provenance``: recipe, data, licence, versions, learning curve.
+    """
+    card = one.header.model_dump(mode="json", include={"scores", "provenance"})
+    return {**{key: getattr(one, key) for key in KEYS}, "path": str(one.path), **card}
