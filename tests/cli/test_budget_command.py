@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 from support import assert_sentence, make_set
 
 from napari_dmu.cli.app import main
-from napari_dmu.engine.verbs import load
+from napari_dmu.engine.verbs import load, simulate
 from napari_dmu.microscope.budget import Budget, light_budget
 from napari_dmu.microscope.presets import PRESETS, apply_preset
 
@@ -68,6 +70,25 @@ def test_warnings_are_printed_with_their_suggestion(capsys: pytest.CaptureFixtur
     assert "saturates the detector" not in quiet
     assert "Warning: Even a mid-grey specimen saturates the detector" in loud
     assert "Lower the light to" in loud
+
+
+def test_settings_of_a_file_are_counted_in_as_simulate_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("emission: {kind: born_wolf, pixel_size: 0.5}\nread_noise: 7\nphotons: 30\n", encoding="utf-8")
+    assert "undersamples the emission PSF" not in " ".join(run(capsys)[1].split())
+    assert "undersamples the emission PSF" in " ".join(run(capsys, "--acquisition", str(file))[1].split())
+    options = ("--json", "--detector", "scmos", "--acquisition", str(file), "--photons", "60")
+    found = Budget.model_validate_json(run(capsys, *options)[1])
+    instrument = load("discs", ratio=4, family="raster")
+    same = simulate(
+        np.eye(16), instrument, detector="scmos", photons=60, acquisition=yaml.safe_load(file.read_text("utf-8"))
+    )
+    assert found == light_budget(same.info.acquisition, instrument.patterns)
+    file.write_text("bin: 8\n", encoding="utf-8")
+    status, out, err = run(capsys, "--acquisition", str(file))
+    assert (status, out) == (2, "")
+    assert "belongs to the patterns" in err
+    assert_sentence(ValueError(err.strip()))
 
 
 @pytest.mark.parametrize(

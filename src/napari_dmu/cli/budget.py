@@ -7,17 +7,24 @@ from typing import Annotated
 
 import typer
 
-from napari_dmu.cli.options import AsJson, Background, Family, Photons, Ratio, ReadNoise, SetName
+from napari_dmu.cli.options import (
+    AcquisitionFile,
+    AsJson,
+    Background,
+    Detector,
+    Family,
+    Photons,
+    Ratio,
+    ReadNoise,
+    SetName,
+)
 
 
 def budget(
     set_name: SetName = "nuclei",
     ratio: Ratio = 64.0,
     family: Family = "learned",
-    detector: Annotated[
-        str | None,
-        typer.Option(help="ideal, scmos, emccd, pmt_array or spad_array.", show_default="the set's own"),
-    ] = None,
+    detector: Detector = None,
     photons: Photons = None,
     background: Background = None,
     read_noise: ReadNoise = None,
@@ -27,30 +34,27 @@ def budget(
     switching_time: Annotated[
         float | None, typer.Option(help="Seconds between two exposures.", show_default="the set's own")
     ] = None,
+    acquisition: AcquisitionFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Samples, light, time and noise of an acquisition, and what physics will not allow."""
+    from napari_dmu.cli.reading import read_mapping
+    from napari_dmu.engine.arguments import settings_of
     from napari_dmu.engine.verbs import load
     from napari_dmu.microscope.budget import light_budget
-    from napari_dmu.microscope.checking import checked_update
-    from napari_dmu.microscope.presets import PRESETS, apply_preset
+    from napari_dmu.microscope.presets import PRESETS
 
     instrument = load(set_name, ratio=ratio, family=family)
-    acquisition = instrument.acquisition
-    if detector is not None:
-        acquisition = apply_preset(acquisition, detector)
-    # After the preset: what is said on the command line is meant.
-    acquisition = checked_update(
-        acquisition,
-        {
-            "photons": photons,
-            "background": background,
-            "read_noise": read_noise,
-            "exposure_time": exposure_time,
-            "switching_time": switching_time,
-        },
-    )
-    card = light_budget(acquisition, instrument.patterns)
+    light = {
+        "photons": photons,
+        "background": background,
+        "read_noise": read_noise,
+        "exposure_time": exposure_time,
+        "switching_time": switching_time,
+    }
+    # What is said on the command line goes before the file, and that before the preset: as 'simulate' has it.
+    further = None if acquisition is None else read_mapping(acquisition)
+    card = light_budget(settings_of(instrument.acquisition, detector, light, further), instrument.patterns)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
         return

@@ -39,6 +39,14 @@ Detector = Annotated[
     str | None,
     typer.Option("--detector", help="ideal, scmos, emccd, pmt_array or spad_array.", show_default="the set's own"),
 ]
+AcquisitionFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--acquisition",
+        help="YAML file with other acquisition settings (PSFs, contrast, registration, …).",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.")]
 Luminance = Annotated[bool, typer.Option("--luminance", help="Take the luminance of a colour image.")]

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_dmu.cli.options import (
+    AcquisitionFile,
     Background,
     Detector,
     Device,
@@ -32,12 +33,7 @@ def simulate(
     read_noise: ReadNoise = None,
     background: Background = None,
     detector: Detector = None,
-    acquisition: Annotated[
-        Path | None,
-        typer.Option(
-            help="YAML file with other acquisition settings (PSFs, contrast, registration, …).", show_default=False
-        ),
-    ] = None,
+    acquisition: AcquisitionFile = None,
     intensity_range: Annotated[
         tuple[float, float] | None,
         typer.Option(

@@ -224,3 +224,43 @@ def find_set(name: str, *, ratio: float, family: str) -> SetSummary:
         if (summary.name, summary.family) == (name, family) and _same(summary.ratio, ratio):
             return summary
     there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, str(name), ratio, family))) or "none"
+    sentence = f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}."
+    raise PatternSetError(_with_broken(sentence, f"{name}-x{ratio:g}-{family}"))
+
+
+def _same(ratio: float, written: float) -> bool:
+    """Whether a ratio is the one that somebody wrote: one that is not whole is rounded."""
+    return math.isclose(ratio, written, rel_tol=1e-4)
+
+
+def _difference(one: SetSummary, name: str, ratio: float, family: str) -> tuple[float, float]:
+    """How far a set is from what was asked for: sorts what was probably meant to the front."""
+    alike = SequenceMatcher(None, one.name.lower(), name.lower()).ratio()
+    apart = abs(math.log(one.ratio / ratio)) if 0 < ratio < math.inf else 0.0
+    return (not _same(one.ratio, ratio)) + (one.family != family) + 2 * (1 - alike), apart
+
+
+def load_by_hash(tensors_sha256: str, label: str) -> PatternSet:
+    """Load the very set that a measurement was taken with.
+
+    Raises
+    ------
+    PatternSetError
+        Where it is not in any folder; ``label`` names it in the sentence.
+    """
+    for summary in _summaries():
+        if summary.header.tensors_sha256 == tensors_sha256:
+            return _read(summary)
+    sentence = (
+        f"The pattern set of this measurement ({label}, {tensors_sha256[:12]}…) is not installed: "
+        "add its file with 'napari-dmu add-set', or with Add… in the panel."
+    )
+    raise PatternSetError(_with_broken(sentence, f"{label} {tensors_sha256[:8]}"))
+
+
+def _read(summary: SetSummary) -> PatternSet:
+    """The set, of the family as which it was found."""
+    from napari_dmu.zoo.pattern_set import read_set
+
+    found = read_set(summary.path)
+    return replace(found, header=found.header.model_copy(update={"family": summary.family}))
