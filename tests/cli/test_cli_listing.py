@@ -12,7 +12,7 @@ from cli_support import Command, Run
 
 import napari_dmu
 from napari_dmu.cli.app import app
-from napari_dmu.zoo.registry import SHIPPED, available_sets
+from napari_dmu.zoo.registry import SHIPPED, available_sets, find_set
 
 HEAVY = {"torch", "numpy", "pydantic", "napari", "qtpy", "tifffile", "skimage", "scipy", "dask"}
 
@@ -43,6 +43,20 @@ def test_the_model_card_is_in_the_json(command: Command) -> None:
     assert card["recipe"]["name"] == "nuclei"
     for what in ("data_fingerprint", "versions", "curve", "chosen", "seed", "minutes"):
         assert card[what] not in (None, "", [], {}), what
+
+
+def test_a_model_card_can_be_read(command: Command) -> None:
+    run = command("sets", "--card", "nuclei/x16/plain")
+    assert (run.status, run.err) == (0, "")
+    one = find_set("nuclei", ratio=16, family="plain")
+    made = one.header.provenance
+    for words in (one.label, made.data_fingerprint, made.data_licence, made.chosen, "torch", f"{one.psnr:.2f} dB"):
+        assert words in run.out
+    (alone,) = json.loads(command("sets", "--json", "--card", "nuclei/16/plain").out)
+    assert alone["path"] == str(one.path)
+    for wanted in ("nuclei", "nuclei/many/plain", "nuclei/64/learned/x", ""):
+        assert "nuclei/64/learned" in command("sets", "--card", wanted).sentence()
+    assert "no pattern set ×5" in command("sets", "--card", "nuclei/5/plain").sentence()
 
 
 def test_no_sets_at_all(command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

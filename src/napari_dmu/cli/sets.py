@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from napari_dmu.cli.options import AsJson
 
@@ -18,20 +20,30 @@ KEYS = (
 )
 
 
-def sets(as_json: AsJson = False) -> None:
+def sets(
+    as_json: AsJson = False,
+    card: Annotated[
+        str | None,
+        typer.Option(metavar="NAME/RATIO/FAMILY", help="Print the model card of one set.", show_default=False),
+    ] = None,
+) -> None:
     """List the pattern sets.
 
-    Exposures T, binning d and period P in specimen pixels, light dose, figures on validation images. The model cards
-    (data and its licence, recipe, versions, all figures) are in the JSON.
+    Exposures T, binning d and period P in specimen pixels, light dose, figures on validation images. A model card says
+    on which data, with which licence, how and how well a set was trained; the JSON holds them too, with the recipes.
     """
+    from napari_dmu.cli.card import named, print_card
     from napari_dmu.cli.running import figure, note, print_table, say
     from napari_dmu.zoo.registry import FOLDER_VARIABLE, available_sets, broken_sets
 
-    found = available_sets()
+    found = available_sets() if card is None else [named(card)]
     for sentence in broken_sets():
         note(sentence)
     if as_json:
         say(json.dumps([entry(one) for one in found], indent=2))
+        return
+    if card is not None:
+        print_card(found[0])
         return
     if not found:
         say(f"There are no pattern sets: put some into a folder named by {FOLDER_VARIABLE}.")
