@@ -148,6 +148,25 @@ def test_counts_fit_their_type(bits: int, dtype: type) -> None:
     assert int(counts.max()) == 2**bits - 1
 
 
+def test_no_two_seeds_and_planes_have_the_same_noise() -> None:
+    seeds = (0, 1, 2, 2**32 - 1, 2**32, 2**32 + 1, 2**33, 2**64, 2**64 + 2**32, 2**96, 2**128, 2**160 + 1)
+    noises = {
+        sample_counts(np.full((1, 8, 8), 4.0), Acquisition(bin=4, exposures=1, period=4), seed=seed, index=i).tobytes()
+        for seed in seeds
+        for i in range(4)
+    }
+    assert len(noises) == 4 * len(seeds)
+
+
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_the_noise_of_usual_seeds_is_what_it_always_was(seed: int) -> None:
+    light, settings = np.full((1, 8, 8), 4.0), Acquisition(bin=4, exposures=1, period=4, read_noise=0)
+    shot = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, 3]).spawn(3)[0]))
+    mean = settings.quantum_efficiency * (settings.photons * light + settings.background) + settings.dark_electrons
+    expected = np.rint(shot.poisson(mean) / settings.electrons_per_count + settings.offset)
+    np.testing.assert_array_equal(sample_counts(light, settings, seed=seed, index=3), expected)
+
+
 def test_noise_follows_from_seed_and_index_alone() -> None:
     settings = detector("plain")
     signals = np.random.default_rng(0).uniform(0, 16, (5, 1, 12, 9))

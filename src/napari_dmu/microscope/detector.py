@@ -91,7 +91,7 @@ def sample_counts(
     an EMCCD register (A. G. Basden et al., MNRAS 345 (2003) 985).
     """
     # Children keep their place: the third stream changes nothing for a detector without multiplication.
-    streams = np.random.SeedSequence([seed, index]).spawn(3)
+    streams = _seed_sequence(seed, index).spawn(3)
     shot, read, multiply = (np.random.Generator(np.random.Philox(s)) for s in streams)
     lit = np.maximum(np.asarray(signal, dtype=np.float64), 0.0)
     mean = acquisition.quantum_efficiency * (acquisition.photons * lit + acquisition.background)
@@ -105,6 +105,15 @@ def sample_counts(
     counts = np.rint(measured / acquisition.electrons_per_count + acquisition.offset)
     digitised: NDArray[np.unsignedinteger] = np.clip(counts, 0, acquisition.max_count).astype(count_dtype(acquisition))
     return digitised
+
+
+def _seed_sequence(seed: int, index: int) -> np.random.SeedSequence:
+    """Of a plane's noise; what is above 32 bits of a seed goes last.
+
+    A number is taken apart into words of 32 bits without a sign of where it ends, so that (2³², 0) would be (0, 1).
+    """
+    low, high = seed % 2**32, seed // 2**32
+    return np.random.SeedSequence([low, index, high] if high else [seed, index])
 
 
 def saturation_count(acquisition: Acquisition) -> int:
