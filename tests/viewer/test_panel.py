@@ -134,6 +134,9 @@ def test_a_saved_measurement_can_be_used(qtbot: Any, panel_in: Opener, cells: np
     assert [str(p) for p in written] == [path]
     viewer.layers.clear()
     panel.add_measurement(path)
+    assert not panel.open_measurement.isEnabled()
+    qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+    assert panel.open_measurement.isEnabled()
     assert panel.measurement.currentText() == "saved"
     _press(qtbot, panel, "reconstruct")
     assert _named(viewer, "reconstruction")[0].data.shape == cells.shape

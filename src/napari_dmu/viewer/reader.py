@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.files.measurement import read_measurement
 from napari_dmu.viewer.layers import LayerData, geometry_from_info, measurement_layer
 from napari_dmu.viewer.record import RunRecord
@@ -64,6 +65,12 @@ def read_layer(path: str | os.PathLike[str]) -> LayerData:
     # What is made of it is named after the file; saved under its own name, it keeps it.
     record = record.model_copy(update={"specimen": name.partition(" · ")[0]})
     return data, {**options, "name": name, "metadata": record.as_metadata()}, kind
+
+
+def open_measurement(path: str, progress: Progress, cancel: CancelToken) -> LayerData:
+    """The measurement layer of one file; to be called in a thread, since a large one takes seconds to decompress."""
+    progress(0, 1000, "Opening the measurement")
+    return read_layer(path)
 
 
 def _paths(path: str | Sequence[str]) -> list[str]:

@@ -13,9 +13,9 @@ from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.columns import Column
-from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.layers import LayerData, is_rgb, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.live import Request, frame, is_lazy, is_part, part_in_view, sentence
-from napari_dmu.viewer.reader import read_layer
+from napari_dmu.viewer.reader import open_measurement
 from napari_dmu.viewer.scene import Scene, key_of
 from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, WORKING, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
@@ -164,7 +164,8 @@ class CompressiveMicroscope(PanelView):
             image=self._scene.reconstruction_of(measurement) is not None,
             no_segmenter=self._no_segmenter(),
         )
-        self.settings.add_set.setEnabled(not busy)
+        for opener in (self.settings.add_set, self.open_measurement):
+            opener.setEnabled(not busy)
         for step, reason in why_not.items():
             self.buttons[step].setEnabled(not reason)
             self.buttons[step].setToolTip(reason or TITLES[step])
@@ -352,12 +353,12 @@ class CompressiveMicroscope(PanelView):
             self.add_measurement(path)
 
     def add_measurement(self, path: str) -> None:
-        """Add the measurement in a file as a layer, and choose it."""
-        try:
-            layer = Layer.create(*read_layer(path))
-        except DmuError as error:
-            self._runner.fail(error)
-            return
-        self._viewer.add_layer(layer)
-        self.measurement.choose(str(layer.unique_id))
-        self._runner.say(f"Opened '{layer.name}'.")
+        """Add the measurement in a file as a layer, in the background, and choose it."""
+        if not self._runner.busy:
+            self._runner.begin("Measurement", partial(open_measurement, path), self._on_opened)
+
+    def _on_opened(self, opened: LayerData) -> None:
+        if not self._links.closed:
+            layer = self._viewer.add_layer(Layer.create(*opened))
+            self.measurement.choose(str(layer.unique_id))
+            self._runner.say(f"Opened '{layer.name}'.")

@@ -1,0 +1,64 @@
+"""Opening measurements in the window: in the background, from files and from OME-Zarr folders."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_dmu.engine.verbs import load, simulate
+from napari_dmu.files.measurement import write_measurement
+from napari_dmu.viewer import reader
+from napari_dmu.viewer.layers import record_of
+
+pytestmark = pytest.mark.qt
+WAIT = 120_000  # milliseconds; the machine may be busy
+Opener = Callable[[], tuple[Any, Any]]
+
+
+@pytest.fixture
+def saved(tmp_path: Path, cells: np.ndarray, ratio: float) -> Callable[[str], Path]:
+    """Writes a measurement under a name."""
+
+    def save(name: str) -> Path:
+        write_measurement(tmp_path / name, simulate(cells, load("nuclei", ratio=ratio)))
+        return tmp_path / name
+
+    return save
+
+
+def _wait(qtbot: Any, panel: Any) -> str:
+    qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+    return str(panel.status.text())
+
+
+def test_a_file_is_read_beside_the_window(
+    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decompressing a large measurement takes a second, for which the window would stand still."""
+    viewer, panel = panel_in()
+    threads = []
+
+    def read(path: Any) -> Any:
+        threads.append(threading.current_thread())
+        return original(path)
+
+    original = reader.read_measurement
+    monkeypatch.setattr(reader, "read_measurement", read)
+    panel.add_measurement(str(saved("m.ome.tif")))
+    assert _wait(qtbot, panel) == "Opened 'm'."
+    assert threads
+    assert threading.main_thread() not in threads
+    assert record_of(viewer.layers[-1], "measurement") is not None
+    assert panel.measurement.currentText() == "m"
+
+
+def test_a_file_that_is_none_is_said(qtbot: Any, panel_in: Opener, tmp_path: Path) -> None:
+    viewer, panel = panel_in()
+    panel.add_measurement(str(tmp_path / "missing.tif"))
+    assert _wait(qtbot, panel).startswith("⚠ ")
+    assert "missing.tif" in panel.status.text()
+    assert not viewer.layers
+    assert panel.open_measurement.isEnabled()
