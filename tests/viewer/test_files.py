@@ -12,7 +12,7 @@ from npe2 import PluginManager, PluginManifest
 from napari_dmu.engine.verbs import load, simulate
 from napari_dmu.errors import FileError
 from napari_dmu.files import write_image
-from napari_dmu.files.measurement import write_measurement
+from napari_dmu.files.measurement import read_measurement, write_measurement
 from napari_dmu.viewer.layers import measurement_of
 from napari_dmu.viewer.reader import get_reader, is_measurement, read_layer
 from napari_dmu.viewer.samples import SAMPLES, open_sample
@@ -48,6 +48,24 @@ def test_a_measurement_survives_reader_and_writer(measured: Path, tmp_path: Path
     np.testing.assert_array_equal(np.asarray(again.data), np.asarray(first.data))
 
 
+def test_an_ome_zarr_measurement_is_read(measured: Path, tmp_path: Path, cells: np.ndarray) -> None:
+    path = tmp_path / "cells.dmu.ome.zarr"
+    write_measurement(path, read_measurement(measured))
+    reader = get_reader(str(path))
+    assert reader is not None
+    layer, same = (Layer.create(*read_layer(p)) for p in (path, measured))
+    assert layer.name == "cells"
+    assert measurement_of(layer).info == measurement_of(same).info
+    np.testing.assert_array_equal(layer.scale, same.scale)
+    np.testing.assert_array_equal(np.asarray(layer.data), np.asarray(same.data))
+    image, other = tmp_path / "image.ome.zarr", tmp_path / "folder.zarr"
+    write_image(image, cells, axes=("y", "x"), scale=(1.0, 1.0), units=("pixel", "pixel"))
+    other.mkdir()
+    (other / "zarr.json").write_text("[]")
+    for folder in (image, other, tmp_path):
+        assert get_reader(str(folder)) is None
+
+
 def test_the_reader_leaves_other_files_alone(tmp_path: Path, cells: np.ndarray) -> None:
     plain, empty, text = tmp_path / "plain.tif", tmp_path / "empty.tif", tmp_path / "notes.txt"
     tifffile.imwrite(plain, cells)
@@ -71,6 +89,13 @@ def test_a_dropped_tiff_opens_without_a_question(tmp_path: Path, cells: np.ndarr
     for name in ("a.tif", "a.tiff", "a.ome.tif"):
         assert "napari-dmu" not in _npe2.get_readers(str(tmp_path / name))
     assert "napari-dmu" in _npe2.get_readers(str(tmp_path / "a.dmu.ome.tif"))
+
+
+def test_a_dropped_folder_opens_without_a_question(tmp_path: Path) -> None:
+    """A second reader of folders would make napari ask at each of them, whatever its name."""
+    from napari.plugins import _npe2
+
+    assert list(_npe2.get_readers(str(tmp_path))) == ["napari"]
 
 
 def test_own_files_are_opened_by_the_own_reader(measured: Path) -> None:

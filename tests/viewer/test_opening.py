@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.engine.verbs import load, simulate
+from napari_dmu.files import write_image
 from napari_dmu.files.measurement import write_measurement
 from napari_dmu.viewer import reader
 from napari_dmu.viewer.layers import record_of
@@ -62,3 +64,34 @@ def test_a_file_that_is_none_is_said(qtbot: Any, panel_in: Opener, tmp_path: Pat
     assert "missing.tif" in panel.status.text()
     assert not viewer.layers
     assert panel.open_measurement.isEnabled()
+
+
+def test_open_takes_a_file_or_a_folder(
+    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer, panel = panel_in()
+    file, folder = str(saved("file.ome.tif")), str(saved("folder.dmu.ome.zarr"))
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (file, ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: folder)
+    for action, name in ((panel.open_file, "file"), (panel.open_folder, "folder")):
+        assert action in panel.open_measurement.menu().actions()
+        action.trigger()
+        assert _wait(qtbot, panel) == f"Opened '{name}'."
+        assert panel.measurement.currentText() == name
+    assert len(viewer.layers) == 2
+
+
+def test_a_dropped_zarr_measurement_becomes_one(
+    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], cells: np.ndarray, tmp_path: Path
+) -> None:
+    """Napari opens folders itself, as images without a record."""
+    viewer, panel = panel_in()
+    viewer.open(str(saved("dropped.dmu.ome.zarr")), plugin="napari")
+    assert _wait(qtbot, panel) == "Opened 'dropped'."
+    (layer,) = viewer.layers
+    assert record_of(layer, "measurement") is not None
+    assert panel.measurement.currentText() == "dropped"
+    write_image(tmp_path / "image.ome.zarr", cells, axes=("y", "x"), scale=(1.0, 1.0), units=("pixel", "pixel"))
+    viewer.open(str(tmp_path / "image.ome.zarr"), plugin="napari")
+    assert panel._links.job is None
+    assert record_of(viewer.layers[-1]) is None

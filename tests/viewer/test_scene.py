@@ -108,14 +108,15 @@ def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:
     assert_sentence(str(raised.value))
 
 
-def test_a_measurement_that_was_opened_as_an_image_is_no_specimen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["m.ome.tif", "m.ome.zarr"])
+def test_a_measurement_that_was_opened_as_an_image_is_no_specimen(tmp_path: Path, name: str) -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)
     specimen, truth = add_pair(viewer, "one", 1)
     run(viewer, scene, specimen, truth)
     measured = next(layer for layer in viewer.layers if record_of(layer, "measurement"))
-    write_measurement(tmp_path / "m.ome.tif", measurement_of(measured))
-    viewer.open(tmp_path / "m.ome.tif", plugin="napari")
+    write_measurement(tmp_path / name, measurement_of(measured))
+    viewer.open(tmp_path / name, plugin="napari")
     opened = viewer.layers[-1]
     assert record_of(opened) is None
     with pytest.raises(SpecimenError, match="Open…") as refusal:

@@ -7,6 +7,7 @@ ours say how to unfold it.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -40,6 +41,15 @@ def is_zarr_name(path: str | os.PathLike[str]) -> bool:
 def is_zarr(path: Path) -> bool:
     """Whether `path` is, or is called like, a Zarr folder."""
     return is_zarr_name(path) or (path.is_dir() and any((path / mark).exists() for mark in _MARKS))
+
+
+def is_zarr_measurement(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder seems to be a compressed measurement of napari-dmu; reads its attributes only."""
+    try:
+        note = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))["attributes"][NAMESPACE]
+        return bool(note["kind"] == "measurement")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _stem(path: Path) -> str:

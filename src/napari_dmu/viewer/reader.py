@@ -8,11 +8,12 @@ from typing import Any
 
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.files.measurement import read_measurement
+from napari_dmu.files.zarr_measurement import is_zarr_measurement
 from napari_dmu.viewer.layers import LayerData, geometry_from_info, measurement_layer
 from napari_dmu.viewer.record import RunRecord
 
 _SUFFIXES = (".tif", ".tiff")
-_STEMS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".dmu")
+_STEMS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr", ".dmu")
 # Our note lies in the OME-XML of the first page, and that within the first or the last bytes of the file.
 _NOTE, _KIND = b"napari-dmu", re.compile(rb'(?:"|&quot;)kind(?:"|&quot;): ?(?:"|&quot;)measurement(?:"|&quot;)')
 _PROBE = 256 * 1024
@@ -21,14 +22,20 @@ Reader = Callable[[Any], list[LayerData]]
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """A reader where every path is a measurement of napari-dmu, else None; looks at the ends of the files only."""
+    """A reader where every path is a measurement of napari-dmu, else None; looks at the ends of the files only.
+
+    The manifest names files alone: readers of folders cannot be told apart by name, and a second one would make napari
+    ask the user at every folder that is dropped. The panel opens OME-Zarr measurements.
+    """
     paths = _paths(path)
     return read_layers if paths and all(is_measurement(p) for p in paths) else None
 
 
 def is_measurement(path: str | os.PathLike[str]) -> bool:
-    """Whether a file seems to be a compressed measurement of napari-dmu."""
+    """Whether a file or an OME-Zarr folder seems to be a compressed measurement of napari-dmu."""
     file = Path(path)
+    if file.is_dir():
+        return is_zarr_measurement(file)
     if not file.name.lower().endswith(_SUFFIXES):
         return False
     try:
@@ -55,7 +62,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def read_layer(path: str | os.PathLike[str]) -> LayerData:
-    """The measurement layer of one file."""
+    """The measurement layer of one file or OME-Zarr folder."""
     measurement = read_measurement(path)
     name = Path(path).name
     for stem in _STEMS:
@@ -67,8 +74,14 @@ def read_layer(path: str | os.PathLike[str]) -> LayerData:
     return data, {**options, "name": name, "metadata": record.as_metadata()}, kind
 
 
+def opened_from_zarr(layer: Any) -> bool:
+    """Whether a layer shows the frames of an OME-Zarr measurement."""
+    path = layer.source.path
+    return path is not None and is_zarr_measurement(str(path))
+
+
 def open_measurement(path: str, progress: Progress, cancel: CancelToken) -> LayerData:
-    """The measurement layer of one file; to be called in a thread, since a large one takes seconds to decompress."""
+    """The measurement layer of one file or folder; to be called in a thread, since a large one takes seconds."""
     progress(0, 1000, "Opening the measurement")
     return read_layer(path)
 

@@ -15,7 +15,7 @@ from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.columns import Column
 from napari_dmu.viewer.layers import LayerData, is_rgb, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.live import Request, frame, is_lazy, is_part, part_in_view, sentence
-from napari_dmu.viewer.reader import open_measurement
+from napari_dmu.viewer.reader import open_measurement, opened_from_zarr
 from napari_dmu.viewer.scene import Scene, key_of
 from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, WORKING, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
@@ -60,7 +60,9 @@ class CompressiveMicroscope(PanelView):
             button.clicked.connect(partial(self._run_one, step))
         self._runner.started.connect(self._on_started)
         self._runner.ended.connect(self._on_ended)
-        self.open_measurement.clicked.connect(self._open_measurement)
+        for way, chosen in ((self.open_file, self._open_file), (self.open_folder, self._open_folder)):
+            assert way is not None
+            way.triggered.connect(chosen)
         self.settings.add_set.clicked.connect(self._ask_for_set)
         self.side_by_side.toggled.connect(self._arrange)
         self.luminance.toggled.connect(self._refresh)
@@ -103,10 +105,18 @@ class CompressiveMicroscope(PanelView):
         self._on_specimen()
 
     def _on_inserted(self, event: Any) -> None:
+        """What has just been opened is what is to be looked at.
+
+        A Zarr measurement that was dropped is opened as what it is: napari reads folders itself, as plain images.
+        """
+        layer = event.value
         self._on_layers()
-        # What has just been opened is what is to be looked at.
-        if not self._links.closed and key_of(event.value) == self._scene.to_measure():
-            self.specimen.choose(key_of(event.value))
+        if self._links.closed:
+            return
+        if record_of(layer) is None and opened_from_zarr(layer):
+            self.add_measurement(str(layer.source.path), instead_of=layer)
+        elif key_of(layer) == self._scene.to_measure():
+            self.specimen.choose(key_of(layer))
 
     def _on_active(self, event: Any = None) -> None:
         if not self._links.closed:
@@ -347,18 +357,28 @@ class CompressiveMicroscope(PanelView):
             self.settings.choose_set(added.summary)
             self._runner.say(f"✓ {added.sentence}")
 
-    def _open_measurement(self) -> None:
+    def _open_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", "Measurements (*.tif *.tiff)")
         if path:
             self.add_measurement(path)
 
-    def add_measurement(self, path: str) -> None:
-        """Add the measurement in a file as a layer, in the background, and choose it."""
-        if not self._runner.busy:
-            self._runner.begin("Measurement", partial(open_measurement, path), self._on_opened)
+    def _open_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a measurement: an OME-Zarr folder")
+        if path:
+            self.add_measurement(path)
 
-    def _on_opened(self, opened: LayerData) -> None:
+    def add_measurement(self, path: str, *, instead_of: Any = None) -> None:
+        """Add the measurement in a file or an OME-Zarr folder as a layer, in the background, and choose it.
+
+        A layer that shows its frames as a plain image is removed.
+        """
+        if not self._runner.busy:
+            self._runner.begin("Measurement", partial(open_measurement, path), partial(self._on_opened, instead_of))
+
+    def _on_opened(self, instead_of: Any, opened: LayerData) -> None:
         if not self._links.closed:
+            if instead_of in self._viewer.layers:
+                self._viewer.layers.remove(instead_of)
             layer = self._viewer.add_layer(Layer.create(*opened))
             self.measurement.choose(str(layer.unique_id))
             self._runner.say(f"Opened '{layer.name}'.")

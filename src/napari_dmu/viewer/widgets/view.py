@@ -121,6 +121,9 @@ class PanelView(QWidget):
         self.open_measurement = QPushButton("Open…")
         self.open_measurement.setObjectName("open_measurement")
         self.open_measurement.setToolTip("Open a measurement that was saved, to reconstruct or segment it.")
+        ways = QMenu(self.open_measurement)  # no dialog of the system takes both files and folders
+        self.open_file, self.open_folder = ways.addAction("TIFF file…"), ways.addAction("OME-Zarr folder…")
+        self.open_measurement.setMenu(ways)
         add_row_with_button(
             rows, "Measu&rement", self.measurement, self.open_measurement,
             "The measurement that Reconstruct and Segment go by: the last one, or the one you select.",
