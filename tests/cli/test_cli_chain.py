@@ -8,6 +8,7 @@ import pytest
 import tifffile
 from cli_support import Command
 
+from napari_dmu.engine.verbs import compare
 from napari_dmu.files import read_measurement, read_specimen
 from napari_dmu.files.samples import sample_folder
 
@@ -124,6 +125,18 @@ def test_the_seed_and_the_light_are_those_asked_for(command: Command, sample: Pa
     assert (acquisition.photons, acquisition.read_noise, acquisition.background) == (250, 3.5, 7)
     dark, _ = counts("--intensity-range", 0, 1e6)
     assert dark.mean() < first.mean() / 2
+
+
+def test_an_image_is_scored_with_the_range_it_was_lit_with(command: Command, sample: Path, tmp_path: Path) -> None:
+    """A bright image read as one of 0 to 40000 is no error of the reconstruction."""
+    limits, m, r = ("--intensity-range", 0, 40000), tmp_path / "m.tif", tmp_path / "r.tif"
+    assert command("simulate", sample, "-o", m, *limits).status == 0
+    assert command("reconstruct", m, "-o", r).status == 0
+    alike, percentiles = scores(command, r, sample, *limits), scores(command, r, sample)
+    image, truth = (read_specimen(path).data for path in (r, sample))
+    assert alike["psnr"] == pytest.approx(compare(image, truth, intensity_range=(0, 40000)).psnr)
+    assert (alike["psnr"] or 0) > (percentiles["psnr"] or 0) + 3
+    assert "intensity range" in command("compare", r, sample, "--intensity-range", 2, 1).sentence()
 
 
 def test_compare_prints_a_table_and_json_without_infinity(command: Command, sample: Path) -> None:

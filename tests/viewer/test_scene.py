@@ -13,9 +13,11 @@ from support import assert_sentence, discs, make_set
 from napari_dmu.engine import decoding
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.engine.tiles import plan
+from napari_dmu.engine.verbs import compare, load, simulate
 from napari_dmu.errors import SpecimenError
 from napari_dmu.files import write_measurement
 from napari_dmu.viewer.layers import measurement_of, record_of
+from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene, key_of
 from napari_dmu.viewer.steps import Choices, Step, run_steps
 
@@ -56,6 +58,23 @@ def test_cells_are_compared_with_those_of_the_specimen_that_was_measured() -> No
     assert work.specimen.name == "one"
     chosen = scene.comparison(CHOICES, specimen=specimen, truth="", **WHERE)
     assert chosen.truth_labels is None  # a choice of none stays
+
+
+def test_a_measurement_from_a_file_is_scored_with_its_own_range(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, _ = add_pair(viewer, "one", 1)
+    data = viewer.layers["one"].data
+    measured = simulate(data, load("discs", ratio=4, family="raster"), intensity_range=(0, 20000))
+    write_measurement(tmp_path / "m.ome.tif", measured)
+    opened = viewer.add_layer(Layer.create(*read_layer(tmp_path / "m.ome.tif")))
+    work = scene.work(CHOICES, specimen="", truth="", measurement=key_of(opened), luminance=False)
+    scene.add(run_steps(("reconstruct",), work, lambda *_: None, CancelToken()).made)
+    work = scene.comparison(CHOICES, specimen=specimen, truth="", measurement=key_of(opened), luminance=False)
+    found = run_steps(("compare",), work, lambda *_: None, CancelToken()).comparison
+    assert found is not None
+    assert found.psnr == compare(work.image, data, intensity_range=(0, 20000)).psnr
+    assert found.psnr != compare(work.image, data).psnr
 
 
 def test_true_cells_that_do_not_fit_are_refused_before_anything_is_done() -> None:

@@ -37,6 +37,15 @@ def compare(
     truth: Annotated[Path, typer.Argument(help="The specimen it should look like.", show_default=False)],
     labels: Annotated[Path | None, typer.Option(help="Cells to judge.", show_default=False)] = None,
     truth_labels: Annotated[Path | None, typer.Option(help="The true cells.", show_default=False)] = None,
+    intensity_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Values of the truth that count as 0 and 1, in place of its 0.1 and 99.9 percentiles: what it was "
+            "measured with.",
+            show_default=False,
+        ),
+    ] = None,
     luminance: Luminance = False,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +66,12 @@ def compare(
 
     with Work() as work:
         found = verbs.compare(
-            *images, labels=cells[0], truth_labels=cells[1], progress=work.progress, cancel=work.cancel
+            *images,
+            labels=cells[0],
+            truth_labels=cells[1],
+            intensity_range=intensity_range,
+            progress=work.progress,
+            cancel=work.cancel,
         )
     for line in found.notes:
         note(line)

@@ -183,12 +183,13 @@ def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
 
     assert work.specimen is not None
     pair = work.labels is not None and work.truth_labels is not None
+    measured_with = None if work.record is None else work.record.info.intensity_range
     comparison = compare(
         work.image,
         work.specimen.data,
         labels=work.labels if pair else None,
         truth_labels=work.truth_labels if pair else None,
-        intensity_range=work.specimen.intensity_range,
+        intensity_range=work.specimen.intensity_range or measured_with,
         progress=progress,
         cancel=cancel,
     )
