@@ -10,6 +10,7 @@ from cli_support import Command
 
 from napari_dmu.engine.verbs import compare
 from napari_dmu.files import read_measurement, read_specimen
+from napari_dmu.files.kernel import read_kernel
 from napari_dmu.files.samples import sample_folder
 
 
@@ -125,6 +126,20 @@ def test_the_seed_and_the_light_are_those_asked_for(command: Command, sample: Pa
     assert (acquisition.photons, acquisition.read_noise, acquisition.background) == (250, 3.5, 7)
     dark, _ = counts("--intensity-range", 0, 1e6)
     assert dark.mean() < first.mean() / 2
+
+
+def test_a_measured_psf_comes_from_a_file_beside_the_settings(command: Command, sample: Path, tmp_path: Path) -> None:
+    rows, columns = np.indices((21, 21)) - 10
+    tifffile.imwrite(tmp_path / "bead.tif", np.rint(1000 * np.exp(-(rows**2 + columns**2) / 8)).astype(np.uint16))
+    settings, out = tmp_path / "optics.yaml", tmp_path / "m.tif"
+    settings.write_text("emission: {kind: measured, kernel: bead.tif}\ncontrast: 500\n")
+    run = command("simulate", sample, "-o", out, "--acquisition", settings)
+    assert run.status == 0, run.err
+    measured = read_measurement(out).info.acquisition
+    assert measured.emission == read_kernel(tmp_path / "bead.tif")
+    assert measured.contrast == 500
+    settings.write_text("emission: {kind: measured, kernel: none.tif}\n")
+    assert "none.tif" in command("simulate", sample, "-o", out, "--acquisition", settings).sentence()
 
 
 def test_an_image_is_scored_with_the_range_it_was_lit_with(command: Command, sample: Path, tmp_path: Path) -> None:

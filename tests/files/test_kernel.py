@@ -10,10 +10,12 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import erf
+from support import assert_sentence
 
 from napari_dmu.errors import DmuError, FileError
 from napari_dmu.files import write_image
-from napari_dmu.files.kernel import _rebinned, read_kernel
+from napari_dmu.files.kernel import _rebinned, read_kernel, with_kernels
+from napari_dmu.microscope.acquisition import Psf
 from napari_dmu.microscope.pupil import born_wolf_integrals, born_wolf_kernel
 
 # An asymmetric spot: a bright Gaussian with a dimmer one to its lower right. (y, x, σ, weight), µm.
@@ -222,3 +224,27 @@ def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"II*\0 nothing more")
     with pytest.raises(DmuError):
         read_kernel(path)
+
+
+def test_a_kernel_in_a_settings_file_is_read_from_beside_it(tmp_path: Path) -> None:
+    image = (500.0 + 4e5 * spot(0.1, 49)).astype(np.float32)
+    write_image(tmp_path / "bead.tif", image, axes=("y", "x"), scale=(0.1, 0.1), units=("micrometer",) * 2)
+    tifffile.imwrite(tmp_path / "plain.tif", image)
+    own, placed = read_kernel(tmp_path / "bead.tif"), read_kernel(tmp_path / "bead.tif", pixel_size=0.2)
+    for entry, wanted in (
+        ({"kind": "measured", "kernel": "bead.tif"}, own),
+        ({"kernel": "bead.tif", "pixel_size": 0.2}, placed),
+        ({"kernel": "plain.tif", "pixel_size": 0.2, "kernel_pixel_size": 0.1}, placed),
+    ):
+        found = with_kernels({"emission": entry, "photons": 3}, tmp_path)
+        assert Psf.model_validate(found["emission"]) == wanted
+        assert found["photons"] == 3
+    rows = {"kind": "measured", "kernel": [[0, 1, 0], [1, 4, 1], [0, 1, 0]]}
+    for other in ({"kind": "gaussian", "sigma": 2}, {"kind": "gaussian", "kernel": "bead.tif"}):
+        untouched = {"emission": rows, "excitation": other, "contrast": 100}
+        assert with_kernels(untouched, tmp_path) == untouched
+    assert with_kernels({"emission": {"kernel": "bead.tif", "sgima": 1}}, tmp_path)["emission"]["sgima"] == 1
+    for wrong in ({"kernel": "missing.tif"}, {"kernel": "bead.tif", "pixel_size": "0.2 µm"}):
+        with pytest.raises(FileError) as refusal:
+            with_kernels({"emission": wrong}, tmp_path)
+        assert_sentence(refusal.value)

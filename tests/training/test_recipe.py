@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 from pydantic import ValidationError
 from support import assert_sentence, quick_recipe
 
 import napari_dmu
 from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.files.kernel import read_kernel
 from napari_dmu.training.recipe import Recipe, SettleStage, read_order, read_recipe
 from napari_dmu.zoo.header import read_header
 
@@ -158,6 +161,19 @@ def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError) as refusal:
         read_recipe(tmp_path / "none.yaml")
     assert_sentence(refusal.value)
+
+
+def test_a_measured_psf_is_read_from_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    rows, columns = np.indices((21, 21)) - 10
+    spot = np.rint(1000 * np.exp(-(rows**2 + columns**2) / 8)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "shared" / "bead.tif", spot)
+    measured = {**GOOD["acquisition"], "emission": {"kind": "measured", "kernel": "bead.tif"}}
+    (tmp_path / "shared" / "optics.yaml").write_text(yaml.safe_dump({"acquisition": measured}), encoding="utf-8")
+    own = {key: value for key, value in GOOD.items() if key != "acquisition"}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({**own, "include": "shared/optics.yaml"}), encoding="utf-8")
+    assert read_recipe(path).acquisition.emission == read_kernel(tmp_path / "shared" / "bead.tif")
 
 
 def test_what_is_included_holds_where_the_recipe_has_nothing_of_its_own(tmp_path: Path) -> None:

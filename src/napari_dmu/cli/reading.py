@@ -18,6 +18,13 @@ def read_image(path: Path, *, luminance: bool) -> Specimen:
     return specimen.read_image(path, luminance=luminance, option="--luminance")
 
 
+def read_acquisition(path: Path) -> dict[str, Any]:
+    """A YAML file of acquisition settings, with the kernels of the point spread functions that it names as files."""
+    from napari_dmu.files.kernel import with_kernels
+
+    return with_kernels(read_mapping(path), path.parent)
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file of named settings; refused where it is anything else."""
     import yaml

@@ -48,7 +48,7 @@ def simulate(
     luminance: Luminance = False,
 ) -> None:
     """Measure an image or stack, with noise."""
-    from napari_dmu.cli.reading import read_image, read_mapping
+    from napari_dmu.cli.reading import read_acquisition, read_image
     from napari_dmu.cli.running import Work, check_image_output, note, notes_of, say_written
     from napari_dmu.files.measurement import write_measurement
 
@@ -66,7 +66,7 @@ def simulate(
             read_noise=read_noise,
             background=background,
             detector=detector,
-            acquisition=None if acquisition is None else read_mapping(acquisition),
+            acquisition=None if acquisition is None else read_acquisition(acquisition),
             intensity_range=intensity_range,
             seed=seed,
             device=device,

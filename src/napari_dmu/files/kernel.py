@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,45 @@ def read_kernel(
     if pixel_size is None:
         return Psf(kind="measured", kernel=rows)
     return Psf(kind="measured", kernel=rows, pixel_size=pixel_size)
+
+
+def with_kernels(acquisition: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Settings of an acquisition with the kernels in place of the files that hold them.
+
+    ``emission: {kind: measured, kernel: bead.tif}`` takes the file's pixels as the specimen's; with ``pixel_size``
+    (µm, of the specimen), and ``kernel_pixel_size`` where the file does not say its own, it is put on the specimen's.
+
+    Parameters
+    ----------
+    acquisition
+        As it stands in a settings file.
+    folder
+        What the paths are relative to.
+
+    Raises
+    ------
+    FileError
+        See `read_kernel`.
+    """
+    return {
+        name: _with_kernel(entry, folder) if name in ("excitation", "emission") else entry
+        for name, entry in acquisition.items()
+    }
+
+
+def _with_kernel(entry: Any, folder: Path) -> Any:
+    """One of the paths' settings; what names no file is left to the check of the settings."""
+    if not isinstance(entry, Mapping) or entry.get("kind", "measured") != "measured":
+        return entry
+    if not isinstance(entry.get("kernel"), str):
+        return entry
+    sizes = {key: entry.get(key) for key in ("pixel_size", "kernel_pixel_size")}
+    for key, size in sizes.items():
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int | float)):
+            raise FileError(f"The {key} of '{entry['kernel']}' is {size!r}: give a number of micrometres.")
+    read = read_kernel(folder / entry["kernel"], **sizes)
+    others = {key: value for key, value in entry.items() if key not in ("kind", "kernel", *sizes)}
+    return {**others, **read.model_dump(include={"kind", "kernel", "pixel_size"}, exclude_unset=True)}
 
 
 def _plane(specimen: Specimen, name: str) -> Image:

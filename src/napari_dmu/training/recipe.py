@@ -225,11 +225,11 @@ def read_recipe(path: Path) -> Recipe:
     SettingsError
         Where an entry is unknown or out of range; the sentence names the first one.
     """
-    content = _read_yaml(path)
+    content = _with_files(_read_yaml(path), path.parent)
     if isinstance(content, dict) and (shared := content.pop("include", None)) is not None:
         if not isinstance(shared, str):
             raise SettingsError(f"'{path.name}' cannot be used because of include: name one YAML file beside it.")
-        common = _read_yaml(path.parent / shared)
+        common = _with_files(_read_yaml(path.parent / shared), (path.parent / shared).parent)
         if not isinstance(common, dict):
             raise SettingsError(f"{shared}, which {path.name} includes, holds no entries: see the files in recipes/.")
         content = {**common, **content}
@@ -237,6 +237,18 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise file_error(error, path.name, Recipe) from error
+
+
+def _with_files(content: Any, folder: Path) -> Any:
+    """The content of a recipe with what is in the files that it names besides the images."""
+    from napari_dmu.files.kernel import with_kernels
+
+    if not isinstance(content, dict):
+        return content
+    read = {}
+    if isinstance(acquisition := content.get("acquisition"), dict):
+        read["acquisition"] = with_kernels(acquisition, folder)
+    return {**content, **read}
 
 
 def read_order(path: Path) -> tuple[str, ...]:
