@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from PIL import Image
 from pydantic import ValidationError
 from support import assert_sentence, quick_recipe
 
 import napari_dmu
-from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.errors import DmuError, FileError, SettingsError
 from napari_dmu.files.kernel import read_kernel
+from napari_dmu.microscope.patterns import patterns_from_text, random_patterns, written_patterns
 from napari_dmu.training.recipe import Recipe, SettleStage, read_order, read_recipe
 from napari_dmu.zoo.header import read_header
 
@@ -174,6 +176,56 @@ def test_a_measured_psf_is_read_from_beside_the_file_that_names_it(tmp_path: Pat
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({**own, "include": "shared/optics.yaml"}), encoding="utf-8")
     assert read_recipe(path).acquisition.emission == read_kernel(tmp_path / "shared" / "bead.tif")
+
+
+def _custom(tmp_path: Path, mine: np.ndarray, **changes: object) -> Path:
+    """A recipe for patterns in a file beside it."""
+    tifffile.imwrite(tmp_path / "mine.tif", 255 * mine, photometric="minisblack")
+    shape = {"bin": 8, "exposures": 4, "period": 16}
+    content = {**GOOD, "family": "custom", "patterns": "mine.tif", "acquisition": {**GOOD["acquisition"], **shape}}
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in {**content, **changes}.items() if v is not None}))
+    return path
+
+
+def test_patterns_of_the_users_own_are_read_and_kept_in_the_recipe(tmp_path: Path) -> None:
+    mine = random_patterns(4, 16, seed=3)
+    recipe = read_recipe(_custom(tmp_path, mine))
+    np.testing.assert_array_equal(patterns_from_text(recipe.patterns or ()), mine)
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe  # out of the model card
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index, pattern in enumerate(mine):
+        Image.fromarray(255 * pattern).save(folder / f"frame_{index}.png")
+    assert read_recipe(_custom(tmp_path, mine, patterns="frames")).patterns == recipe.patterns
+    odd = random_patterns(2, 9, seed=1)
+    np.testing.assert_array_equal(patterns_from_text(written_patterns(odd)), odd)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "changes", "words"),
+    [
+        (random_patterns(3, 16), {}, "3 patterns with a period of 16, not 4"),
+        (random_patterns(4, 8), {}, "period of 8, not 4 patterns with a period of 16"),
+        (random_patterns(4, 16), {"patterns": "none.tif"}, "none.tif"),
+        (random_patterns(4, 16), {"patterns": ["mine.tif"]}, "name the file"),
+        (random_patterns(4, 16), {"patterns": []}, "name the file"),
+        (random_patterns(4, 16), {"patterns": None}, "goes with family: custom"),
+        (random_patterns(4, 16), {"family": "learned"}, "goes with family: custom"),
+        (np.linspace(0, 1, 4 * 256, dtype=np.float32).reshape(4, 16, 16) / 255, {}, "grey"),
+    ],
+)
+def test_patterns_that_do_not_fit_are_refused(
+    tmp_path: Path, patterns: np.ndarray, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(DmuError, match=words) as refusal:
+        read_recipe(_custom(tmp_path, patterns, **changes))
+    assert_sentence(refusal.value)
+
+
+def test_a_recipe_without_patterns_is_written_as_before() -> None:
+    """The digest of what is written says whose a checkpoint is."""
+    assert "patterns" not in Recipe.model_validate(GOOD).model_dump(mode="json")
 
 
 def test_what_is_included_holds_where_the_recipe_has_nothing_of_its_own(tmp_path: Path) -> None:

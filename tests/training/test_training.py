@@ -18,7 +18,7 @@ from support import assert_sentence, quick_recipe
 
 import napari_dmu
 from napari_dmu.errors import Cancelled, FileError
-from napari_dmu.microscope.patterns import random_patterns
+from napari_dmu.microscope.patterns import random_patterns, written_patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.segmentation.head import SegmentationHead
 from napari_dmu.training import content, single
@@ -267,6 +267,15 @@ def test_families_that_do_not_learn_keep_their_patterns_and_a_set_needs_no_head(
     assert made.patterns[0].min() == 1
     assert made.header.scores["discs/val"].ap50 is None
     assert read_set(tmp_path / "h.dmu.safetensors").hash == made.hash
+
+
+def test_patterns_of_the_users_own_stay_as_they_are(images: Path, tmp_path: Path, recipe: Recipe) -> None:
+    mine = random_patterns(2, 8, seed=9)
+    changes = {"family": "custom", "patterns": written_patterns(mine), "head": None}
+    made = train(recipe.model_copy(update=changes), images, tmp_path / "c.dmu.safetensors", device=CPU)
+    assert made.family == "custom"
+    np.testing.assert_array_equal(made.patterns, mine)
+    assert Recipe.model_validate(made.header.provenance.recipe).patterns == written_patterns(mine)
 
 
 def test_a_checkpoint_of_another_training_is_refused_with_a_sentence(tmp_path: Path) -> None:

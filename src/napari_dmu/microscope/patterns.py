@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,18 @@ def make_patterns(family: str, *, exposures: int, period: int, bin: int, seed: i
         f"There is no recipe for {family!r} patterns: choose plain, random, hadamard or raster, "
         "or load a pattern set for learned ones."
     )
+
+
+def written_patterns(patterns: Patterns) -> tuple[str, ...]:
+    """Patterns (T, P, P) as text, for settings that hold them: of each its rows, eight mirrors to two hexadecimal
+    digits."""
+    return tuple(" ".join(row.tobytes().hex() for row in rows) for rows in np.packbits(patterns, axis=-1))
+
+
+def patterns_from_text(texts: Sequence[str]) -> Patterns:
+    """The patterns (T, P, P) that `written_patterns` wrote."""
+    rows = [[np.frombuffer(bytes.fromhex(row), dtype=np.uint8) for row in text.split()] for text in texts]
+    return np.unpackbits(np.array(rows, dtype=np.uint8), axis=-1, count=len(rows[0]))
 
 
 def check_binary(patterns: NDArray[np.generic]) -> Patterns:

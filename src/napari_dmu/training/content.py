@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_dmu.microscope.forward import Microscope
-from napari_dmu.microscope.patterns import Patterns, make_patterns
+from napari_dmu.microscope.patterns import Patterns, make_patterns, patterns_from_text
 from napari_dmu.reconstruction.linear_design import designed_patterns
 from napari_dmu.reconstruction.refinement import Decoder
 from napari_dmu.training.data import CropSampler
@@ -30,6 +30,8 @@ def start_patterns(session: Session) -> Patterns:
     """Patterns that stage 1 starts from: (T, P, P); designed ones take a search on the training images' statistics."""
     recipe = session.recipe
     a = recipe.acquisition
+    if recipe.patterns is not None:
+        return patterns_from_text(recipe.patterns)
     kind = recipe.start if recipe.family == "learned" else recipe.family
     if kind != "designed":
         return make_patterns(kind, exposures=a.exposures, period=a.period, bin=a.bin, seed=recipe.seed)

@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.checking import file_error
+from napari_dmu.microscope.patterns import patterns_from_text, written_patterns
 from napari_dmu.reconstruction.shapes import DecoderShape, ErrorShape
 from napari_dmu.segmentation.settings import HeadShape
 
@@ -150,9 +160,12 @@ class Recipe(_Part):
     """Everything that a training needs besides the images."""
 
     name: str
-    family: Literal["plain", "random", "hadamard", "raster", "learned"] = "learned"
+    family: Literal["plain", "random", "hadamard", "raster", "learned", "custom"] = "learned"
     start: Literal["plain", "random", "hadamard", "raster", "designed"] = Field(
         default="raster", description="patterns that learning starts from; other families keep their own"
+    )
+    patterns: tuple[str, ...] | None = Field(
+        default=None, description="family custom: in the YAML file a path, in the recipe what is in that file, as text"
     )
     acquisition: Acquisition
     seed: int = Field(default=0, ge=0)
@@ -204,6 +217,29 @@ class Recipe(_Part):
             return []
         return [self.content] if self.task is None or self.task.content == 0 else [self.content, self.task]
 
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Recipe:
+        if (self.family == "custom") != (self.patterns is not None):
+            raise ValueError("the entry patterns, a file or folder, goes with family: custom alone: add or remove one")
+        if self.patterns is not None:
+            try:
+                there = patterns_from_text(self.patterns).shape
+            except (ValueError, IndexError) as error:
+                raise ValueError("the patterns cannot be understood: name the file or folder of them") from error
+            wanted = (self.acquisition.exposures, self.acquisition.period, self.acquisition.period)
+            if there != wanted:
+                sizes = [f"{n} patterns with a period of {p}" for n, p, _ in (there, wanted)]
+                raise ValueError(f"there are {sizes[0]}, not {sizes[1]}: change exposures and period, or the files")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without patterns a recipe is written as before there were any, so that older checkpoints fit."""
+        content: dict[str, Any] = serialise(self)
+        if self.patterns is None:
+            content.pop("patterns", None)
+        return content
+
 
 def _check_levels(owner: str, shape: DecoderShape | HeadShape | ErrorShape) -> None:
     """Widths and blocks of a U shape: one of each a level."""
@@ -242,12 +278,15 @@ def read_recipe(path: Path) -> Recipe:
 def _with_files(content: Any, folder: Path) -> Any:
     """The content of a recipe with what is in the files that it names besides the images."""
     from napari_dmu.files.kernel import with_kernels
+    from napari_dmu.files.patterns import read_patterns
 
     if not isinstance(content, dict):
         return content
-    read = {}
+    read: dict[str, Any] = {}
     if isinstance(acquisition := content.get("acquisition"), dict):
         read["acquisition"] = with_kernels(acquisition, folder)
+    if isinstance(patterns := content.get("patterns"), str):
+        read["patterns"] = written_patterns(read_patterns(folder / patterns))
     return {**content, **read}
 
 
