@@ -96,6 +96,18 @@ def test_the_measurement_says_what_was_done(instrument: PatternSet) -> None:
     assert plain.axes[-2:] == ("y", "x")
 
 
+def test_none_is_a_value_among_the_settings_of_the_acquisition(instrument: PatternSet) -> None:
+    """It takes the full well and the gain of a preset away; of the light it means the set's own."""
+    other = {"full_well": None, "gain": None}
+    used = dmu.simulate(specimen(), instrument, detector="scmos", acquisition=other).info.acquisition
+    assert used.full_well is None
+    assert used.gain == used.model_copy(update={"gain": None}).electrons_per_count
+    assert dmu.simulate(specimen(), instrument, detector="scmos").info.acquisition.full_well == 30000
+    with pytest.raises(SettingsError, match="photons") as refusal:
+        dmu.simulate(specimen(), instrument, acquisition={"photons": None})
+    assert_sentence(refusal.value)
+
+
 def test_more_light_is_less_noise(instrument: PatternSet) -> None:
     scores = []
     for photons in (0.5, 5, 5000):

@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
-from napari_dmu.microscope.checking import checked_update
+from napari_dmu.microscope.checking import checked_replacement
 from napari_dmu.microscope.presets import apply_preset
 
 
@@ -28,8 +28,8 @@ def settings_of(own: Acquisition, detector: str | None, light: Mapping[str, Any]
     if fixed:
         raise SettingsError(f"The {fixed[0]} belongs to the patterns: choose another pattern set to change it.")
     settings = own if detector is None else apply_preset(own, detector)
-    settings = checked_update(settings, changes)
-    return checked_update(settings, {"gain": settings.electrons_per_count})
+    settings = checked_replacement(settings, changes)
+    return checked_replacement(settings, {"gain": settings.electrons_per_count})
 
 
 def geometry_of(

@@ -72,7 +72,7 @@ def simulate(
         Name of a detector preset (``microscope.presets``) in place of the set's detector.
     acquisition
         Any other settings than the set's, by their names in ``microscope.acquisition.Acquisition``: point spread
-        functions, DMD contrast, registration error, …; all but the patterns' geometry.
+        functions, DMD contrast, registration error, …; all but the patterns' geometry. ``None`` is a value of its own.
     intensity_range
         Specimen values that become 0 and 1 in place of the percentiles: for a part that is to be lit as the whole.
     seed

@@ -93,17 +93,25 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def checked_update(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """A copy of the settings with some of them changed, and checked.
-
-    Entries that are ``None`` stay as they are.
+    """A copy of the settings with some of them changed, and checked; what is ``None`` stays as it is.
 
     Raises
     ------
     SettingsError
         Where a value is not possible.
     """
-    given = {key: value for key, value in changes.items() if value is not None}
+    return checked_replacement(settings, {key: value for key, value in changes.items() if value is not None})
+
+
+def checked_replacement(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The same where ``None`` is a value of its own, as for a detector without a full well.
+
+    Raises
+    ------
+    SettingsError
+        Where a value is not possible.
+    """
     try:
-        return type(settings).model_validate({**settings.model_dump(), **given})
+        return type(settings).model_validate({**settings.model_dump(), **changes})
     except ValidationError as error:
         raise settings_error(error) from error
