@@ -477,6 +477,7 @@ def test_a_set_brings_its_own_light_and_noise(qtbot: Any, tmp_path: Path, monkey
     """As on the command line; what somebody has typed stays."""
     make_set(tmp_path / "a.dmu.safetensors", name="a", photons=200.0)
     make_set(tmp_path / "b.dmu.safetensors", name="b", photons=3000.0)
+    make_set(tmp_path / "c.dmu.safetensors", name="c", photons=1.2345)
     monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path))
     form = SettingsForm("cpu")
     qtbot.addWidget(form)
@@ -486,6 +487,9 @@ def test_a_set_brings_its_own_light_and_noise(qtbot: Any, tmp_path: Path, monkey
     assert form.choices().photons == 200.0
     assert form.pattern_set.choose("b/raster")
     assert form.choices().photons == 3000.0
+    form.pattern_set.choose("c/raster")
+    assert form.photons.text() == "1.23 photons"
+    assert form.choices().photons == 1.2345  # as long as nobody has changed what is shown
     form.photons.setValue(77.5)
     assert form.pattern_set.choose("a/raster")
     assert form.choices().photons == 77.5

@@ -51,8 +51,8 @@ def _set(
     if not form.device.choose(device):
         raise _refusal("device", device)
     if photons is not None:
-        form.photons.setValue(photons)
-        if not math.isclose(form.photons.value(), photons, rel_tol=ROUNDING):
+        form.photons.fill(photons)
+        if not math.isclose(form.photons.exact(), photons, rel_tol=ROUNDING):
             raise _refusal("peak of photons", photons)
     if not form.seed.minimum() <= seed <= form.seed.maximum():  # Qt fails on more than 32 bits
         raise _refusal("seed", seed)

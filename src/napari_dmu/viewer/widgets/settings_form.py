@@ -47,7 +47,19 @@ class Amount(Steady, QDoubleSpinBox):
         self.setRange(bottom, top)
         self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         self.setSuffix(suffix)
+        self._filled = (value, value)  # what was filled in, and how it is shown
+        self.fill(value)
+
+    def fill(self, value: float) -> None:
+        """Show a value that may have more digits than there is room for."""
         self.setValue(value)
+        self._filled = (value, self.value())
+
+    def exact(self) -> float:
+        """The value with all its digits, as long as nobody has changed what is shown."""
+        filled, shown = self._filled
+        rounded = abs(filled - shown) <= 0.5 * 10.0 ** -self.decimals()  # not cut off at the end of the range
+        return filled if rounded and self.value() == shown else self.value()
 
     def textFromValue(self, value: float) -> str:
         """Without the noughts that say nothing: ``2``, not ``2.00``."""
@@ -195,7 +207,7 @@ class SettingsForm(QWidget):
         for amount in (self.photons, self.background, self.read_noise):
             preset = amount is self.read_noise and self.detector.key() != AS_SET
             if chosen is not None and not preset and self._filled.get(amount, amount.value()) == amount.value():
-                amount.setValue(getattr(chosen.header.acquisition, amount.objectName()))
+                amount.fill(getattr(chosen.header.acquisition, amount.objectName()))
                 self._filled[amount] = amount.value()
         self.changed.emit()
 
@@ -210,9 +222,9 @@ class SettingsForm(QWidget):
         which = {} if chosen is None else {"name": chosen.name, "ratio": chosen.ratio, "family": chosen.family}
         return Choices(
             **which,
-            photons=self.photons.value(),
-            background=self.background.value(),
-            read_noise=self.read_noise.value(),
+            photons=self.photons.exact(),
+            background=self.background.exact(),
+            read_noise=self.read_noise.exact(),
             detector=None if self.detector.key() == AS_SET else self.detector.key(),
             seed=self.seed.value(),
             method=self.method.key(),
@@ -227,9 +239,9 @@ class SettingsForm(QWidget):
         """Its read noise is filled in, and may be changed after that."""
         preset, chosen = PRESETS.get(self.detector.key()), self.chosen_set()
         if preset is not None:
-            self.read_noise.setValue(preset.read_noise)
+            self.read_noise.fill(preset.read_noise)
         elif chosen is not None:
-            self.read_noise.setValue(chosen.header.acquisition.read_noise)
+            self.read_noise.fill(chosen.header.acquisition.read_noise)
             self._filled[self.read_noise] = self.read_noise.value()
         self._on_light()  # even where the read noise is the same
 
