@@ -121,6 +121,15 @@ def test_an_image_too_small_for_its_ratio_is_told(shape: tuple[int, int], said: 
     assert ("So small an image" in acquisition_summary(shape, chosen)) == said
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"), [((64, 66, 3), True), ((2, 64, 66, 1), True), ((64, 66, 5), False), ((66, 3), False)]
+)
+def test_a_last_axis_that_may_be_one_of_channels_is_doubted(shape: tuple[int, ...], said: bool) -> None:
+    line = acquisition_summary(shape, available_sets()[0])
+    assert ("is taken for the columns" in line) == said
+    assert f"{shape[-1]} wide" in line or not said
+
+
 def test_the_real_ratio_of_a_small_image_is_written_in_plain_digits() -> None:
     coarse = next(s for s in available_sets() if s.ratio == 1024 and s.family == "learned" and s.name == "nuclei")
     assert acquisition_summary((520, 696), coarse).endswith("So small an image is compressed ×754 only.")

@@ -7,6 +7,7 @@ from napari_dmu.engine.comparison import Comparison
 from napari_dmu.zoo.registry import SetSummary
 
 NARROW = "\u202f"  # groups digits without a line break
+CHANNELS = 4  # a last axis of a stack that is no longer may be one of colours or channels
 
 
 def grouped(number: int) -> str:
@@ -30,6 +31,11 @@ def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
     if pixels < 0.75 * chosen.ratio * samples:  # the border costs as much as the image
         really = pixels / samples
         line += f" So small an image is compressed ×{really:.{0 if really >= 10 else 1}f} only."
+    if len(shape) > 2 and shape[-1] <= CHANNELS:
+        line += (
+            f" The last axis, {shape[-1]} wide, is taken for the columns: if it holds colours or channels, move it to "
+            "the front, or open the image as a colour image."
+        )
     return line if planes == 1 else f"{grouped(planes)} planes, each measured by {line}"
 
 
