@@ -12,8 +12,9 @@ import zarr
 from support import assert_sentence
 from test_measurement import CASES, D, T, make
 
-from napari_dmu.errors import DmuError, FileError
+from napari_dmu.errors import DmuError, FileError, SpecimenError
 from napari_dmu.files import read_measurement, read_specimen, write_image, write_measurement
+from napari_dmu.files.pictures import luminance_of
 from napari_dmu.files.zarr_measurement import check_zarr_place
 
 
@@ -236,3 +237,26 @@ def test_a_mirrored_specimen_comes_back(tmp_path: Path) -> None:
     m = replace(m, info=m.info.model_copy(update={"scale": (-0.5, 0.5)}))
     write_measurement(tmp_path / "m.ome.zarr", m)
     assert read_measurement(tmp_path / "m.ome.zarr").info == m.info
+
+
+def test_the_luminance_of_three_channels(tmp_path: Path) -> None:
+    geometry: dict[str, Any] = {
+        "axes": ("t", "c", "y", "x"), "scale": (2, 1, 0.5, 0.5),
+        "units": ("second", "pixel", "micrometer", "micrometer"),
+    }  # fmt: skip
+    colours = np.random.default_rng(0).integers(0, 255, (2, 3, 20, 24), dtype=np.uint8)
+    write_image(tmp_path / "rgb.ome.zarr", colours, **geometry)
+    grey = read_specimen(tmp_path / "rgb.ome.zarr", luminance=True)
+    assert (grey.axes, grey.scale, grey.data.dtype) == (("t", "y", "x"), (2, 0.5, 0.5), np.uint8)
+    np.testing.assert_array_equal(grey.data.compute(), luminance_of(np.moveaxis(colours, 1, -1)))
+    assert "luminance" in " ".join(grey.notes)
+    assert read_specimen(tmp_path / "rgb.ome.zarr").axes == geometry["axes"]
+    write_image(tmp_path / "two.ome.zarr", colours[:, :2], **geometry)
+    with pytest.raises(SpecimenError, match="2 channels") as refusal:
+        read_specimen(tmp_path / "two.ome.zarr", luminance=True)
+    assert_sentence(refusal.value)
+    write_image(tmp_path / "one.ome.zarr", colours[:, :1], **geometry)
+    assert read_specimen(tmp_path / "one.ome.zarr", luminance=True).data.shape == (2, 1, 20, 24)
+    measured = make(("c", "y", "x"), (3,))
+    write_measurement(tmp_path / "m.ome.zarr", measured)
+    assert read_measurement(tmp_path / "m.ome.zarr").data.shape == measured.data.shape

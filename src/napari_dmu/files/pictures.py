@@ -13,6 +13,7 @@ from napari_dmu.files.pages import reading
 
 _SUFFIXES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
 _REC601 = (0.299, 0.587, 0.114)
+ADDED_UP = "The colours were added up to luminance (Rec. 601)."
 
 
 def is_picture(path: Path, head: bytes) -> bool:
@@ -79,4 +80,4 @@ def read_picture(path: Path, *, luminance: bool) -> tuple[NDArray[Any], tuple[st
     if not luminance:
         grey = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
         raise refuse_colour(path.name, grey=grey)
-    return luminance_of(rgb), ("The colours were added up to luminance (Rec. 601).",)
+    return luminance_of(rgb), (ADDED_UP,)

@@ -14,7 +14,7 @@ from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL
 from napari_dmu.files.ome import write_stack
 from napari_dmu.files.pages import PlaneReader, reading
-from napari_dmu.files.pictures import is_picture, read_picture
+from napari_dmu.files.pictures import ADDED_UP, is_picture, luminance_of, read_picture
 from napari_dmu.files.tiff import calibrate, names_of, open_tiff
 from napari_dmu.files.zarr_measurement import is_zarr, is_zarr_name, read_zarr, write_zarr
 
@@ -147,7 +147,8 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
     path
         TIFF, ImageJ TIFF, OME-TIFF or OME-Zarr (of a pyramid its full resolution), or a grey PNG or JPEG.
     luminance
-        Turn colour images into luminance (Rec. 601 weights) where they would be refused otherwise.
+        Turn colour images into luminance (Rec. 601 weights) where they would be refused otherwise. OME-Zarr does not
+        say what is in colour: there it adds up three channels, and refuses any other number of several.
 
     Returns
     -------
@@ -162,7 +163,8 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
     SpecimenError
         The file is in colour, or holds what is no image.
     """
-    return read_with_note(path, luminance=luminance)[0]
+    specimen, _ = read_with_note(path, luminance=luminance)
+    return _added_up(specimen) if luminance and is_zarr(Path(path)) else specimen
 
 
 def read_image(path: Path, *, luminance: bool, option: str) -> Specimen:
@@ -207,6 +209,25 @@ def one_channel(specimen: Specimen, number: int) -> Specimen:
         translate=left(specimen.translate),
         units=left(specimen.units),
     )
+
+
+def _added_up(specimen: Specimen) -> Specimen:
+    """Red, green and blue of an OME-Zarr as luminance, lazily; an image without several channels as it is."""
+    channels = int(specimen.data.shape[specimen.axes.index("c")]) if "c" in specimen.axes else 1
+    if channels == 1 or "pattern" in specimen.axes:
+        return specimen
+    if channels != 3:
+        raise SpecimenError(
+            f"'{specimen.name}' has {channels} channels, not red, green and blue: leave luminance=True out, or save "
+            "one channel."
+        )
+    import dask.array as da
+
+    colours = [one_channel(specimen, number) for number in range(3)]
+    data = da.map_blocks(
+        lambda *planes: luminance_of(np.stack(planes, axis=-1)), *(c.data for c in colours), dtype=specimen.data.dtype
+    )
+    return replace(colours[0], data=data, notes=(*specimen.notes, ADDED_UP))
 
 
 def write_image(

@@ -13,7 +13,7 @@ from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL, Steps, steps_of
 from napari_dmu.files.ome import read_note
 from napari_dmu.files.pages import Convert, PlaneReader, reading
-from napari_dmu.files.pictures import luminance_of, refuse_colour
+from napari_dmu.files.pictures import ADDED_UP, luminance_of, refuse_colour
 
 # Stacks above this size stay in the file until somebody looks at them.
 LAZY_BYTES = 64 * 2**20
@@ -70,7 +70,7 @@ def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[An
         convert, dtype, more = _brightness(page, np.dtype(series.dtype))
         notes += more
         if colour:
-            notes.append("The colours were added up to luminance (Rec. 601).")
+            notes.append(ADDED_UP)
             bright = convert
             convert = lambda a: luminance_of(bright(a))  # noqa: E731
         by_page = letters.endswith("YXS" if colour else "YX") and ("S" not in letters or colour)
