@@ -66,6 +66,16 @@ def test_an_ome_zarr_measurement_is_read(measured: Path, tmp_path: Path, cells: 
         assert get_reader(str(folder)) is None
 
 
+def test_a_unit_that_nobody_knows_is_left_out(tmp_path: Path, cells: np.ndarray, ratio: float) -> None:
+    path = tmp_path / "m.dmu.ome.tif"
+    odd = ("nonsense", "frame 1 (", "micrometer", "µm")
+    stack = cells[None, None]
+    write_measurement(path, simulate(stack, load("nuclei", ratio=ratio), axes=("q", "t", "y", "x"), units=odd))
+    layer = Layer.create(*read_layer(path))
+    assert [str(unit) for unit in layer.units] == ["pixel", "pixel", "pixel", "micrometer", "micrometer"]
+    assert measurement_of(layer).info.units == odd
+
+
 def test_the_reader_leaves_other_files_alone(tmp_path: Path, cells: np.ndarray) -> None:
     plain, empty, text = tmp_path / "plain.tif", tmp_path / "empty.tif", tmp_path / "notes.txt"
     tifffile.imwrite(plain, cells)

@@ -205,8 +205,20 @@ def specimen_of(layer: Any, *, luminance: bool = False) -> SpecimenInput:
 
 
 def geometry_from_info(info: MeasurementInfo) -> Geometry:
-    """Where the specimen of a stored measurement lies."""
-    return Geometry(axis_labels=info.axes, scale=info.scale, translate=info.translate, units=info.units)
+    """Where the specimen of a stored measurement lies; a unit that napari does not know is left out."""
+    units = tuple(unit if _is_unit(unit) else "pixel" for unit in info.units)
+    return Geometry(axis_labels=info.axes, scale=info.scale, translate=info.translate, units=units)
+
+
+def _is_unit(name: str) -> bool:
+    """Whether napari takes it for a unit."""
+    from napari.utils.transforms import Affine
+
+    try:
+        Affine(units=(name, name))
+    except Exception:  # what is no unit fails in many ways
+        return False
+    return True
 
 
 def measurement_layer(measurement: Measurement, record: RunRecord) -> LayerData:
