@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from cli_support import Command
 
+from napari_dmu.files import read_measurement
+from napari_dmu.files.kernel import read_kernel
 from napari_dmu.files.samples import sample_folder
 
 CONFIG = """\
@@ -54,6 +58,17 @@ def test_the_ratio_may_have_its_sign_as_on_the_command_line(command: Command, co
 def test_an_output_that_is_a_file_is_said_to_be_one(command: Command, config: Path) -> None:
     (config.parent / "results").write_text("", encoding="utf-8")
     assert "results' is a file and no folder" in command("run", config).sentence()
+
+
+def test_a_measured_psf_lies_beside_the_settings(command: Command, config: Path) -> None:
+    rows, columns = np.indices((21, 21)) - 10
+    spot = np.rint(1000 * np.exp(-(rows**2 + columns**2) / 8)).astype(np.uint16)
+    tifffile.imwrite(config.parent / "bead.tif", spot)
+    text = config.read_text(encoding="utf-8").replace("labels", "measurement").replace("truth:", "# truth:")
+    config.write_text(text + "segmenter: null\nacquisition: {emission: {kind: measured, kernel: bead.tif}}\n")
+    assert command("run", config).status == 0
+    measured = read_measurement(config.parent / "results" / "nuclei_2d.dmu.ome.tif")
+    assert measured.info.acquisition.emission == read_kernel(config.parent / "bead.tif")
 
 
 def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: Path) -> None:

@@ -24,7 +24,7 @@ from napari_dmu.engine import batch, cluster
 from napari_dmu.engine.batch import BatchOutcome, run_batch
 from napari_dmu.engine.batch_plan import BatchJob, RunSettings, plan_run, run_settings
 from napari_dmu.engine.progress import CancelToken
-from napari_dmu.engine.verbs import reconstruct, segment, simulate
+from napari_dmu.engine.verbs import compare, load, reconstruct, segment, simulate
 from napari_dmu.errors import Cancelled, DmuError, FileError, PatternSetError, SettingsError
 from napari_dmu.files import read_measurement
 from napari_dmu.files.specimen import read_specimen
@@ -68,8 +68,6 @@ def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path, met
     outcomes = go(base, settings(truth="masks", photons=500, seed=3, method=method))
     assert [(o.job.name, o.state) for o in outcomes] == [("a", "done"), ("b", "done"), ("c", "done")]
     image = tifffile.imread(base / "in" / "a.tif")
-    from napari_dmu.engine.verbs import load
-
     instrument = load("discs", ratio=4, family="raster")
     expected = simulate(image, instrument, photons=500, seed=3, device="cpu")
     measured = read_measurement(base / "out" / "a.dmu.ome.tif")
@@ -90,6 +88,39 @@ def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path, met
     assert rows[2]["count"]
     cells = rows_of(base / "out" / "a.cells.csv")
     assert len(cells) == int(rows[0]["count"])
+
+
+def test_instrument_and_range_are_those_of_the_verbs(base: Path) -> None:
+    acquisition = {"contrast": 200, "full_well": None}
+    chosen = settings(images="in/a.tif", detector="scmos", acquisition=acquisition, intensity_range=[0, 9000])
+    (outcome,) = go(base, chosen)
+    image, instrument = tifffile.imread(base / "in" / "a.tif"), load("discs", ratio=4, family="raster")
+    options = {"detector": "scmos", "acquisition": acquisition, "intensity_range": (0, 9000)}
+    expected = simulate(image, instrument, device="cpu", **options)
+    measured = read_measurement(base / "out" / "a.dmu.ome.tif")
+    assert measured.info.acquisition == expected.info.acquisition
+    np.testing.assert_array_equal(np.asarray(measured.data), expected.data)
+    made = reconstruct(expected, device="cpu")
+    assert outcome.figures["psnr"] == pytest.approx(compare(made, image, intensity_range=(0, 9000)).psnr, abs=1e-3)
+    for other in ({"detector": None}, {"acquisition": None}, {"intensity_range": None}):
+        with pytest.raises(SettingsError, match="other settings"):
+            go(base, RunSettings.model_validate({**chosen.model_dump(), **other}))
+
+
+def test_flips_are_those_of_the_verb(base: Path) -> None:
+    make_set(base / "sets" / "one.dmu.safetensors", name="one", exposures=1, bin=2)
+    go(base, settings(images="in/a.tif", set="one", flips=True))
+    measured = read_measurement(base / "out" / "a.dmu.ome.tif")
+    found = np.asarray(read_specimen(base / "out" / "a.reconstruction.ome.tif").data)
+    np.testing.assert_allclose(found, reconstruct(measured, flips=True, device="cpu"))
+    assert not np.allclose(found, reconstruct(measured, device="cpu"))
+
+
+def test_entries_that_came_later_leave_older_folders_as_they_are() -> None:
+    """What a record was made from is what is written of the settings."""
+    written = settings(photons=5).model_dump(mode="json")
+    assert not {"detector", "acquisition", "intensity_range", "flips"} & set(written)
+    assert "flips" in settings(flips=True).model_dump(mode="json")
 
 
 def test_only_what_is_wanted_is_kept(base: Path) -> None:

@@ -37,8 +37,12 @@ def run(
     from napari_dmu.engine.batch import TABLE, run_batch
     from napari_dmu.engine.batch_plan import plan_run, run_settings
     from napari_dmu.errors import Cancelled, FileError
+    from napari_dmu.files.kernel import with_kernels
 
-    settings = run_settings(read_mapping(config), config.name)
+    content = read_mapping(config)
+    if isinstance(acquisition := content.get("acquisition"), dict):
+        content["acquisition"] = with_kernels(acquisition, config.parent)
+    settings = run_settings(content, config.name)
     jobs = plan_run(settings, config.absolute().parent)
     bare = [job.name for job in jobs if job.truth is None]
     if settings.truth is not None and bare:

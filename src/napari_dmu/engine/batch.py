@@ -180,20 +180,29 @@ def take(
         photons=settings.photons,
         read_noise=settings.read_noise,
         background=settings.background,
+        detector=settings.detector,
+        acquisition=settings.acquisition,
+        intensity_range=settings.intensity_range,
         seed=settings.seed,
         device=device,
         cancel=cancel,
         **specimen.placed,
     )
     cells = _cells(settings, measurement, instrument, device, cancel)
-    if cells is not None and settings.method == "learned":
+    if cells is not None and settings.method == "learned" and not settings.flips:
         image = cells.image  # decoded once for both
     else:
         image = verbs.reconstruct(
-            measurement, instrument=instrument, method=settings.method, device=device, cancel=cancel
+            measurement,
+            instrument=instrument,
+            method=settings.method,
+            flips=settings.flips,
+            device=device,
+            cancel=cancel,
         )
     pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth}
-    figures = _figures(verbs.compare(image, specimen.data, cancel=cancel, **pair), cells)
+    limits = settings.intensity_range
+    figures = _figures(verbs.compare(image, specimen.data, intensity_range=limits, cancel=cancel, **pair), cells)
     if "measurement" in settings.keep:
         write_measurement(job.result(MEASUREMENT), measurement)
     if "reconstruction" in settings.keep:

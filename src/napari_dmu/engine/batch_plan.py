@@ -9,7 +9,15 @@ from glob import glob
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
 
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.files.zarr_measurement import is_zarr
@@ -38,8 +46,12 @@ class RunSettings(BaseModel):
     photons: float | None = Field(default=None, description="peak photons; the set's own where not given")
     read_noise: float | None = Field(default=None, description="electrons; the set's own where not given")
     background: float | None = Field(default=None, description="photons; the set's own where not given")
+    detector: str | None = Field(default=None, description="name of a detector; the set's own where not given")
+    acquisition: dict[str, Any] | None = Field(default=None, description="other settings than the set's")
+    intensity_range: tuple[float, float] | None = Field(default=None, description="values taken as dark and bright")
     seed: int = Field(default=0, description="of the noise")
     method: Literal["learned", "lmmse", "ridge", "tv"] = Field(default="learned", description="what reconstructs")
+    flips: bool = Field(default=False, description="mean over eight mirrored measurements")
     segmenter: str | None = Field(default="pattern set", description="what finds the cells; null for none")
     luminance: bool = Field(default=False, description="take the luminance of colour images")
     channel: int | None = Field(default=None, ge=0, description="number of the one channel to take, from 0")
@@ -55,6 +67,13 @@ class RunSettings(BaseModel):
             if "\0" in path:
                 raise ValueError(f"there is a NUL in the path {path!r}: write it anew")
         return given
+
+    @model_serializer(mode="wrap")
+    def _leave_out(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Entries that came later are written where they are used, so that a run over an older folder goes on."""
+        content: dict[str, Any] = serialise(self)
+        unused = [name for name in ("detector", "acquisition", "intensity_range", "flips") if not getattr(self, name)]
+        return {name: value for name, value in content.items() if name not in unused}
 
 
 @dataclass(frozen=True)
