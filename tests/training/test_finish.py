@@ -11,7 +11,7 @@ import torch
 from support import make_set, quick_recipe
 
 from napari_dmu.errors import Cancelled
-from napari_dmu.training import finish, session
+from napari_dmu.training import finish
 from napari_dmu.training.loop import train
 from napari_dmu.training.matrix import Job, train_matrix
 from napari_dmu.training.recipe import Recipe
@@ -132,17 +132,27 @@ def test_a_set_that_lacks_what_its_recipe_asks_for_is_not_done(
 def test_a_matrix_clears_up_what_a_kill_left_beside_a_finished_set(
     images: Path, tmp_path: Path, whole: PatternSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(session: session.Session) -> None:
+    def killed(out: Path) -> None:
         raise KeyboardInterrupt
 
     job = Job("discs", quick(), tmp_path / NAME)
     with monkeypatch.context() as patch:
-        patch.setattr(session.Session, "remove_checkpoints", killed)
+        patch.setattr(finish, "clear_up", killed)
         with pytest.raises(KeyboardInterrupt):
             train_matrix([job], images, device=CPU)
     assert (tmp_path / f"{NAME}.checkpoint").exists()
     assert [outcome.state for outcome in train_matrix([job], images, device=CPU)] == ["was there"]
     assert_whole(job.out, whole)
+
+
+def test_files_that_a_kill_left_half_written_are_cleared_up(images: Path, tmp_path: Path) -> None:
+    out = tmp_path / NAME
+    half = [f".0123456789ab.{NAME}", f".abcdef012345.{NAME}.checkpoint.head"]
+    kept = [f".0123456789ab.other.{NAME}", f".notes.{NAME}"]
+    for name in (*half, *kept):
+        (tmp_path / name).write_bytes(b"half")
+    train(quick(error_bars=None), images, out, device=CPU)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([NAME, *kept])
 
 
 def test_checkpoints_are_found_whatever_the_set_is_called(images: Path, tmp_path: Path) -> None:

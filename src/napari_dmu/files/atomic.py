@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 from napari_dmu.errors import FileError
+
+LONGEST_NAME = 255  # bytes, on nearly all file systems
 
 
 def _sync(path: Path) -> None:
@@ -24,9 +27,20 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _short_suffix(path: Path) -> str:
-    """The extension of a name. Of a name of full length (255 bytes) no more fits behind our token."""
-    return path.suffix if len(os.fsencode(path.suffix)) < 100 else ""
+def _beside(path: Path) -> Path:
+    """A name of its own in the same folder, with the target's name in it where the disk allows so long a one."""
+    token = f".{secrets.token_hex(6)}"
+    if len(os.fsencode(path.name)) + len(token) + 1 <= LONGEST_NAME:
+        return path.with_name(f"{token}.{path.name}")
+    return path.with_name(token + (path.suffix if len(os.fsencode(path.suffix)) < 100 else ""))
+
+
+def left_by_kills(path: Path) -> list[Path]:
+    """Temporary files of ``atomic_path`` beside ``path``, for it and for files whose names begin like its name.
+
+    Only for who knows that nobody else is writing any of them.
+    """
+    return sorted(path.parent.glob(f".{'[0-9a-f]' * 12}.{glob.escape(path.name)}*"))
 
 
 @contextlib.contextmanager
@@ -62,7 +76,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         )
     if target.is_dir():
         raise FileError(f"'{wanted}' is a folder: give the name of a file to write.")
-    temporary = target.with_name(f".{secrets.token_hex(6)}{_short_suffix(target)}")
+    temporary = _beside(target)
     try:
         yield temporary
         if not temporary.is_file():

@@ -16,7 +16,7 @@ from napari_dmu.segmentation.head import SegmentationHead
 from napari_dmu.segmentation.settings import InstanceSettings
 from napari_dmu.training.data import fingerprint
 from napari_dmu.training.error_stage import add_error_bars
-from napari_dmu.training.session import Session
+from napari_dmu.training.session import Session, clear_up
 from napari_dmu.training.validation import choose_instances, score
 from napari_dmu.zoo.header import Provenance, Scores, SetHeader
 from napari_dmu.zoo.pattern_set import PatternSet, write_set
@@ -88,7 +88,7 @@ def finish(
             report=session.report,
             check_cancelled=session.check_cancelled,
         )
-    session.remove_checkpoints()
+    clear_up(out)
     return written
 
 

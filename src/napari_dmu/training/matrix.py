@@ -17,7 +17,7 @@ from napari_dmu.errors import Cancelled, DmuError, FileError, SettingsError
 from napari_dmu.training.lock import try_lock
 from napari_dmu.training.loop import train
 from napari_dmu.training.recipe import Recipe, read_order, read_recipe
-from napari_dmu.training.session import checkpoint_beside, checkpoints_of
+from napari_dmu.training.session import checkpoint_beside, checkpoints_of, clear_up
 from napari_dmu.training.sources import remembered
 from napari_dmu.zoo.header import SUFFIX, SetHeader, read_header
 
@@ -153,14 +153,16 @@ def _take(
     path = job.out.with_name(job.out.name + ".lock")
     with contextlib.ExitStack() as stack:
         try:
-            if (there := _done(job)) is not None and not _left_behind(there):
+            # A kill while it cleared up leaves checkpoints beside a set that is done; another recipe's are not ours.
+            clear = not checkpoints_of(checkpoint_beside(job.out))
+            if (there := _done(job)) is not None and (clear or there.state != "was there"):
                 return there
             lock = stack.enter_context(try_lock(path))
             if lock is None:
                 return None
-            if (there := _done(job)) is not None:  # finished between the two looks, or killed while it cleared up
-                for leftover in _left_behind(there):
-                    leftover.unlink()
+            if (there := _done(job)) is not None:  # finished between the two looks, or not cleared up
+                if there.state == "was there":
+                    clear_up(job.out)
                 lock.remove_at_end()
                 return there
             _same_recipe(job, lock.read())
@@ -179,11 +181,6 @@ def _take(
             return Outcome(job, "failed", error=str(error))
         except (MemoryError, torch.OutOfMemoryError):
             return Outcome(job, "failed", error=f"{device} ran out of memory: make the batch of the recipe smaller.")
-
-
-def _left_behind(there: Outcome) -> list[Path]:
-    """Checkpoints of a set that is done, which nobody needs any more; those of another recipe are not ours."""
-    return checkpoints_of(checkpoint_beside(there.job.out)) if there.state == "was there" else []
 
 
 def _done(job: Job) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 import torch
 
+from napari_dmu.files.atomic import left_by_kills
 from napari_dmu.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_dmu.training.data import Example
 from napari_dmu.training.recipe import Recipe
@@ -54,11 +56,6 @@ class Session:
         path = self.checkpoint_of(stage)
         return load_checkpoint(path, parts, training=self.identity) if path.exists() else None
 
-    def remove_checkpoints(self) -> None:
-        """Remove the checkpoints of all stages, the newest first: a kill in between leaves stages that fit together."""
-        for path in sorted(checkpoints_of(self.checkpoint), key=lambda path: path.stat().st_mtime_ns, reverse=True):
-            path.unlink()
-
     @property
     def total(self) -> int:
         """Steps of all stages."""
@@ -86,6 +83,17 @@ def checkpoint_beside(out: Path) -> Path:
 def checkpoints_of(checkpoint: Path) -> list[Path]:
     """What there is of a training whose stage 1 has this checkpoint: those of all stages, and the interim set."""
     return sorted(checkpoint.parent.glob(glob.escape(checkpoint.name) + "*"))
+
+
+def clear_up(out: Path) -> None:
+    """Remove what the training that wrote ``out`` needs no more: checkpoints, and what kills left half written.
+
+    The newest first: a kill in between leaves stages that fit together.
+    """
+    left = [*checkpoints_of(checkpoint_beside(out)), *left_by_kills(out)]
+    for path in sorted(left, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        with contextlib.suppress(OSError):  # Windows removes no open file; the set is complete all the same
+            path.unlink()
 
 
 def frozen(module: Any) -> Any:
