@@ -6,15 +6,11 @@ class DmuError(Exception):
 
 
 class SpecimenError(DmuError):
-    """The image cannot be used as a specimen (shape, type, values)."""
+    """The image cannot be used as a specimen (shape, type, values), or a segmenter fails on it."""
 
 
 class SettingsError(DmuError):
     """A setting is outside what physics or the file format allows."""
-
-
-class SegmenterError(SettingsError):
-    """A segmenter of another package failed on an image, or gave no labels; on other images it may do."""
 
 
 class PatternSetError(DmuError):

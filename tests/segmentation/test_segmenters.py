@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from support import assert_sentence, discs
 
-from napari_dmu.errors import Cancelled, SegmenterError, SettingsError
+from napari_dmu.errors import Cancelled, SettingsError, SpecimenError
 from napari_dmu.segmentation import cellpose as adapter
 from napari_dmu.segmentation import registry
 from napari_dmu.segmentation.otsu import otsu_watershed
@@ -117,7 +117,7 @@ def _raise(error: BaseException) -> Callable[[Any], Any]:
     ],
 )
 def test_anything_but_labels_is_refused_in_a_sentence(function: Any, words: str) -> None:
-    with pytest.raises(SegmenterError, match=words) as caught:
+    with pytest.raises(SpecimenError, match=words) as caught:
         _run(function)
     assert "'theirs'" in str(caught.value)
     assert_sentence(caught.value)

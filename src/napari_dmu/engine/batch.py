@@ -17,7 +17,7 @@ import numpy as np
 from napari_dmu._version import __version__
 from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings, readable
 from napari_dmu.engine.progress import CancelToken, check, report
-from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SegmenterError, SettingsError
+from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError
 from napari_dmu.files.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -139,12 +139,18 @@ def _outcome(
 ) -> BatchOutcome:
     check(cancel)
     try:
+<<<<<<< ours
         there = _there(job)
         return there or BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
+=======
+        record = _read_record(job)
+        if record is not None and record["image"] == _state_of(job):
+            return BatchOutcome(job, "was there", record["figures"])
+        return BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
+    except (Cancelled, SettingsError):  # settings are those of all images
+        raise
+>>>>>>> theirs
     except (DmuError, MemoryError, OSError, UnicodeError) as error:
-        # Settings are those of all images; a segmenter that fails on this one may do for the others.
-        if isinstance(error, Cancelled | SettingsError) and not isinstance(error, SegmenterError):
-            raise
         return BatchOutcome(job, "failed", {}, _sentence(error))
 
 

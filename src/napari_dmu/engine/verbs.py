@@ -224,9 +224,9 @@ def segment(
         Where the pattern set has no segmenter or is not installed.
     SettingsError
         Where there is no such segmenter, or it cannot be loaded.
-    SegmenterError
-        Where it fails or gives anything but labels; a kind of SettingsError.
-    SpecimenError, DeviceError, Cancelled
+    SpecimenError
+        Where it fails on the image or gives anything but labels for it, or the image is not of the measurement.
+    DeviceError, Cancelled
     """
     from napari_dmu.engine.cells import find_cells
 

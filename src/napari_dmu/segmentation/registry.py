@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dmu.errors import DmuError, SegmenterError, SettingsError
+from napari_dmu.errors import DmuError, SettingsError, SpecimenError
 
 GROUP = "napari_dmu.segmenters"
 # The built-in one: it reads the measurement itself, not a reconstruction of it.
@@ -102,7 +102,7 @@ def run_segmenter(name: str, segmenter: Segmenter, image: NDArray[np.float32]) -
 
     Raises
     ------
-    SegmenterError
+    SpecimenError
         It failed, or gave anything but whole numbers >= 0 of the image's shape.
     """
     plane = np.array(image, dtype=np.float32, order="C")
@@ -111,21 +111,21 @@ def run_segmenter(name: str, segmenter: Segmenter, image: NDArray[np.float32]) -
     except (DmuError, MemoryError):
         raise
     except Exception as error:  # whatever somebody else's function may raise
-        raise SegmenterError(
+        raise SpecimenError(
             f"The segmenter '{name}' failed ({_brief(error)}): report it to its makers, or choose another segmenter."
         ) from error
     if labels.shape != image.shape:
-        raise SegmenterError(
+        raise SpecimenError(
             f"The segmenter '{name}' gave labels of shape {labels.shape} for an image of {image.shape}: "
             "it must give one number a pixel."
         )
     if labels.dtype.kind not in "iu":
-        raise SegmenterError(
+        raise SpecimenError(
             f"The segmenter '{name}' gave values of type {labels.dtype}: "
             "it must give whole numbers, one per cell and 0 for the background."
         )
     if labels.size and labels.min() < 0:
-        raise SegmenterError(f"The segmenter '{name}' gave numbers below 0: it must number its cells from 1 on.")
+        raise SpecimenError(f"The segmenter '{name}' gave numbers below 0: it must number its cells from 1 on.")
     return _renumbered(labels)
 
 
