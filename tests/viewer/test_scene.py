@@ -127,6 +127,41 @@ def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:
     assert_sentence(str(raised.value))
 
 
+def test_the_measurement_is_not_seen_under_its_reconstruction() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, _ = add_pair(viewer, "one", 1)
+    work = scene.work(CHOICES, specimen=specimen, truth="", **WHERE)
+    measurement, image = scene.add(run_steps(("measure", "reconstruct"), work, lambda *_: None, CancelToken()).made)
+    scene.arrange(side_by_side=False, specimen=specimen)
+    assert (measurement.visible, image.visible) == (False, True)
+    scene.arrange(side_by_side=True, specimen=specimen)
+    assert measurement.visible
+    image.visible = False
+    scene.arrange(side_by_side=False, specimen=specimen)
+    assert measurement.visible
+
+
+def test_names_of_results_end_with_what_they_are() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "experiment_2024-05-01_well_A01_field_03", 1)
+    run(viewer, scene, specimen, truth)
+    names = [layer.name for layer in viewer.layers if record_of(layer, "reconstruction")]
+    assert names == ["experiment…1_field_03 · ×4 discs raster · reconstruction"]
+    assert scene.measurements()[0][1] == "×4 discs raster · experiment_2024-05-01_well_A01_field_03"
+
+
+def test_gray_values_are_shown_as_the_specimens_are() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    scene.layer(specimen).gamma = 0.5
+    run(viewer, scene, specimen, truth)
+    (image,) = [layer for layer in viewer.layers if record_of(layer, "reconstruction")]
+    assert image.gamma == 0.5
+
+
 @pytest.mark.parametrize("name", ["m.ome.tif", "m.ome.zarr"])
 def test_a_measurement_that_was_opened_as_an_image_is_no_specimen(tmp_path: Path, name: str) -> None:
     viewer = ViewerModel()
@@ -210,14 +245,16 @@ def test_the_measurement_that_is_chosen_decides_what_is_compared() -> None:
     assert scene.measured_as(specimen) == ""
 
 
-def test_other_specimens_and_opened_measurements_stay_in_sight() -> None:
+def test_results_of_another_specimen_make_room_and_the_specimen_stays() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)
     one, first = add_pair(viewer, "one", 1)
     two, second = add_pair(viewer, "two", 2)
     run(viewer, scene, one, first)
     run(viewer, scene, two, second)
-    assert viewer.layers["one · ×4 discs raster · reconstruction"].visible
+    assert not viewer.layers["one · ×4 discs raster · reconstruction"].visible
+    assert viewer.layers["two · ×4 discs raster · reconstruction"].visible
+    assert viewer.layers["one"].visible
 
 
 def test_nothing_in_sight_is_no_error_and_a_grid_of_the_user_stays() -> None:

@@ -105,8 +105,13 @@ def test_columns_of_the_table_say_what_differs() -> None:
     long = "2024-05-01 well A01 field 3"
     assert titles([column("b", photons=10), column(long)]) == [
         "×64\nplain\n10 ph\nb",
-        "×64\nplain\n500 ph\n2024-0…ield 3",
+        "×64\nplain\n500 ph\n2024…ld 3",
     ]
+
+
+def test_columns_name_images_by_where_their_names_differ() -> None:
+    wells = [column(f"IXMtest_{well}_w1") for well in ("B19_s7", "D01_s1")]
+    assert titles(wells) == ["×64\nplain\nB19_s7", "×64\nplain\nD01_s1"]
 
 
 def test_the_same_measurement_is_the_same_column() -> None:

@@ -139,17 +139,10 @@ def _outcome(
 ) -> BatchOutcome:
     check(cancel)
     try:
-<<<<<<< ours
         there = _there(job)
         return there or BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
-=======
-        record = _read_record(job)
-        if record is not None and record["image"] == _state_of(job):
-            return BatchOutcome(job, "was there", record["figures"])
-        return BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
     except (Cancelled, SettingsError):  # settings are those of all images
         raise
->>>>>>> theirs
     except (DmuError, MemoryError, OSError, UnicodeError) as error:
         return BatchOutcome(job, "failed", {}, _sentence(error))
 

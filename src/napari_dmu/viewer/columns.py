@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from napari_dmu.viewer.layers import shortened
 from napari_dmu.viewer.record import RunRecord
 
-LONGEST = 13  # characters that fit above a column
+LONGEST = 9  # characters that fit above a column
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Column:
             f"{a.read_noise:g} e⁻ read",
             str(record.settings.get("detector", "")),
             f"seed {info.seed}",
-            shortened(record.specimen, LONGEST),
+            record.specimen,
         )
         whole = f"{record.specimen} · {record.instrument}, {a.photons:g} photons, {method}"
         return cls(f"{record.run} {method}", f"×{info.ratio:g}", kind, others, whole)
@@ -52,9 +52,26 @@ class Column:
 
 def titles(columns: Sequence[Column]) -> list[str]:
     """A title of several lines for each column: ratio and kind, and what is not the same in all of them."""
-    differing = [len(set(values)) > 1 for values in zip(*(c.others for c in columns), strict=True)]
+    lists = list(zip(*(c.others for c in columns), strict=True))
+    lists[-1] = tuple(_told_apart(lists[-1]))
+    differing = [len(set(values)) > 1 for values in lists]
     said = [
-        [o for o, differs in zip(c.others, differing, strict=True) if differs and o not in ("", c.kind)]
-        for c in columns
+        [o for o, differs in zip(others, differing, strict=True) if differs and o not in ("", c.kind)]
+        for c, others in zip(columns, zip(*lists, strict=True), strict=True)
     ]
     return ["\n".join((c.ratio, c.kind, *others)) for c, others in zip(columns, said, strict=True)]
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names of images without what they all begin and end with."""
+    if len(set(names)) < 2:
+        return list(names)
+    first = _alike(names)
+    last = _alike([name[first:][::-1] for name in names])
+    return [shortened(name[first : len(name) - last] or name, LONGEST) for name in names]
+
+
+def _alike(names: Sequence[str]) -> int:
+    """Number of characters that all names begin with."""
+    letters = zip(*names, strict=False)
+    return next((place for place, found in enumerate(letters) if len(set(found)) > 1), min(len(n) for n in names))

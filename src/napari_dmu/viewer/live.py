@@ -130,13 +130,11 @@ def show(viewer: Any, made: Sequence[LayerData]) -> bool:
     return any(came)
 
 
-def frame(viewer: Any, *, part: bool) -> None:
-    """Draw a line around the live picture where it is a part of the plane: there it ends."""
-    for layer in viewer.layers:
-        if record_of(layer, "live_image") is not None:
-            layer.bounding_box.points = False
-            layer.bounding_box.line_color = FRAME
-            layer.bounding_box.visible = part
+def frame(layer: Any, *, part: bool) -> None:
+    """Draw a line around a live picture where it is a part of the plane: there it ends."""
+    layer.bounding_box.points = False
+    layer.bounding_box.line_color = FRAME
+    layer.bounding_box.visible = part
 
 
 def set_aside(viewer: Any, kinds: Collection[Kind] = ("live_image", "live_labels"), *, hidden: bool = False) -> None:

@@ -21,7 +21,7 @@ from napari_dmu.viewer.layers import (
     specimen_of,
     specimen_shape,
 )
-from napari_dmu.viewer.live import set_aside
+from napari_dmu.viewer.live import frame, set_aside
 from napari_dmu.viewer.reader import is_measurement
 from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Choices, Work
@@ -113,6 +113,11 @@ class Scene:
             if specimen_shape(layer) == specimen_shape(specimen) and str(layer.name).startswith(name):
                 return key
         return ""
+
+    def usual_truth(self, specimen: str) -> str:
+        """Key of the true cells of a specimen as they were last used, else as they seem to be; empty for none."""
+        layer = self.layer(specimen)
+        return self._truths.get(specimen) or ("" if layer is None else self.truth_for(layer))
 
     def to_measure(self) -> str:
         """Key of the image that was most likely opened to be measured: the selected one; no result, and no mask."""
@@ -309,6 +314,8 @@ class Scene:
             layer.name_overlay.visible = side_by_side
             if record is not None and record.kind in ("labels", "live_labels"):
                 layer.contour = 0 if side_by_side else OUTLINE
+            if record is not None and record.kind == "live_image":  # in a field of its own it is seen where it ends
+                frame(layer, part=not side_by_side and self._is_part(layer, specimen))
         # On one another they tell more than the labels; beside each other each would need an image under it.
         if not looking:
             self._show_compared(visible=not side_by_side)
@@ -328,6 +335,10 @@ class Scene:
         if arranged != self._arranged and not keep_view:
             self._viewer.reset_view(reset_camera_angle=False)
         self._arranged = arranged
+
+    def _is_part(self, layer: Any, specimen: str) -> bool:
+        whole = self.layer(specimen)
+        return whole is not None and specimen_shape(layer)[-2:] != specimen_shape(whole)[-2:]
 
     def _of_kind(self, kind: Kind) -> list[Any]:
         return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]

@@ -14,7 +14,7 @@ from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.columns import Column
 from napari_dmu.viewer.layers import LayerData, is_rgb, layer_name, record_of, specimen_shape
-from napari_dmu.viewer.live import Request, frame, is_lazy, is_part, part_in_view, sentence
+from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import open_measurement, opened_from_zarr
 from napari_dmu.viewer.scene import Scene, key_of
 from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, WORKING, reasons, report
@@ -124,9 +124,9 @@ class CompressiveMicroscope(PanelView):
             self._refresh()
 
     def _on_specimen(self) -> None:
+        self.truth.offer([("none", "none"), *self._scene.truths(self.specimen.key())])
         if self.specimen.key() != self._worked_on:
             self._on_another_specimen()
-        self.truth.offer([("none", "none"), *self._scene.truths(self.specimen.key())])
         layer = self._scene.layer(self.specimen.key())
         truth = self._scene.layer(self.truth.key())
         if None not in (layer, truth) and specimen_shape(truth) != specimen_shape(layer):
@@ -143,6 +143,7 @@ class CompressiveMicroscope(PanelView):
     def _on_another_specimen(self) -> None:
         """Go on with what was measured of it, if anything; what was said is of the one before."""
         self._worked_on = self.specimen.key()
+        self.truth.choose(self._scene.usual_truth(self._worked_on) or "none")
         self.measurement.choose(self._scene.measurement_of(self._worked_on))
         if not self._runner.busy:
             self._runner.say("")
@@ -318,7 +319,6 @@ class CompressiveMicroscope(PanelView):
         if self._fresh and not part:
             self.side_by_side.setChecked(True)
         self._fresh = False
-        frame(self._viewer, part=part)
         if came:  # otherwise everything is where it was, or where the user wants it
             self._scene.arrange(
                 side_by_side=self.side_by_side.isChecked(),

@@ -1,0 +1,88 @@
+"""Several images at once in the panel: each goes with its own measurement, truth and column."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from support import discs
+
+from napari_dmu.viewer.layers import record_of
+
+pytestmark = pytest.mark.qt
+WAIT = 120_000  # milliseconds; the machine may be busy
+
+Opener = Callable[[], tuple[Any, Any]]
+
+
+def press(qtbot: Any, panel: Any, button: Any) -> str:
+    """Press a button, wait for the end of the work, give the status line."""
+    assert button.isEnabled(), button.toolTip()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+    return str(panel.status.text())
+
+
+def add(viewer: Any, name: str, seed: int) -> tuple[Any, Any]:
+    """An image and its mask as files open: both as images."""
+    image, labels = discs((64, 80), seed=seed)
+    noise = np.random.default_rng(seed).poisson(4, image.shape)
+    first = viewer.add_image((np.rint(3000 * image) + noise).astype(np.uint16), name=name)
+    return first, viewer.add_image(labels.astype(np.uint16), name=f"{name} [1]")
+
+
+def test_what_is_opened_is_chosen_and_a_mask_becomes_its_truth(panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("one", "two")):
+        add(viewer, name, seed)
+        assert panel.specimen.currentText() == name
+        assert panel.truth.currentText() == f"{name} [1] (image)"
+
+
+def test_a_mask_that_is_selected_is_not_taken_for_the_specimen(qtbot: Any, make_napari_viewer_proxy: Any) -> None:
+    from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
+
+    viewer = make_napari_viewer_proxy()
+    add(viewer, "one", 1)
+    assert viewer.layers.selection.active.name == "one [1]"
+    panel = CompressiveMicroscope(viewer)
+    qtbot.addWidget(panel)
+    assert panel.specimen.currentText() == "one"
+
+
+def test_a_specimen_goes_with_its_own_measurement_and_truth(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("one", "two")):
+        add(viewer, name, seed)
+        press(qtbot, panel, panel.run_all)
+    image, _ = discs((64, 80), seed=5)
+    viewer.add_image(image, name="three")
+    assert panel.truth.currentText() == "none"
+    for name in ("one", "two"):
+        panel.specimen.setCurrentText(name)
+        assert name in panel.measurement.currentText()
+        assert panel.truth.currentText() == f"{name} [1] (image)"
+        assert panel.status.text() == ""
+        assert f"Compared {name} ·" in press(qtbot, panel, panel.buttons["compare"])
+    # Compared once more is no other column; a name that differs is said.
+    titles = [panel.metrics.horizontalHeaderItem(i).text() for i in range(panel.metrics.columnCount())]
+    assert [title.splitlines()[-1] for title in titles] == ["two", "one"]
+    viewer.layers.clear()
+    assert panel.metrics.columnCount() == 0
+    assert panel.metrics.isHidden()
+
+
+def test_a_dock_that_is_closed_stops_the_work(qtbot: Any, panel_in: Opener) -> None:
+    """Also where somebody still holds the panel, which napari does not delete."""
+    viewer, panel = panel_in()
+    viewer.add_image(np.stack([discs((64, 80), seed=s)[0] for s in range(3)]), name="film")
+    panel.live.setChecked(True)
+    qtbot.mouseClick(panel.run_all, Qt.MouseButton.LeftButton)
+    job = panel._links.job
+    viewer.window.remove_dock_widget(panel.parent())
+    assert not panel.live.isChecked()
+    qtbot.waitUntil(lambda: job.done.is_set() and panel._links.job is None, timeout=WAIT)
+    viewer.dims.set_current_step(0, 2)
+    qtbot.wait(400)
+    assert not [layer for layer in viewer.layers if record_of(layer) is not None]
