@@ -142,15 +142,16 @@ class Section(QCollapsible):
     def fill(self, content: QWidget) -> None:
         """Put this behind the title."""
         self.setContent(content)
-        self.collapse(animate=False)
         self.toggled.connect(self.fit)
+        self.collapse(animate=False)
 
     def eventFilter(self, watched, event) -> bool:  # type: ignore[no-untyped-def]
         """Nothing: the base class would fix the height at that of the first layout, and cut off what wraps."""
         return False
 
     def fit(self) -> None:
-        """Let the content be as high as it wants: it may grow while it is open."""
+        """Let the content be as high as it wants, for it may grow; while it is closed, keep the keyboard out of it."""
+        self.content().setVisible(self.isExpanded())
         if self.isExpanded():
             self.content().setMaximumHeight(_NO_LIMIT)
 

@@ -29,6 +29,8 @@ from napari_dmu.zoo.registry import SetSummary
 NO_SETS = "There are no pattern sets here: press Add…, or name a folder of them in File ▸ Preferences ▸ napari-dmu."
 
 AS_SET = "set"
+ADVANCED = "Advanced"
+ABOUT_ADVANCED = "Detector, noise, reconstruction method and device."
 METHODS = {
     "learned": ("Learned network", "The trained decoder: the finest, by what it has learned of such specimens."),
     "lmmse": ("Linear estimate (LMMSE)", "The decoder's first step alone: coarser, but nothing is made up."),
@@ -65,6 +67,10 @@ class Amount(Steady, QDoubleSpinBox):
         """Without the noughts that say nothing: ``2``, not ``2.00``."""
         text, point = super().textFromValue(value), self.locale().decimalPoint()
         return text.rstrip("0").rstrip(point) if point in text else text
+
+    def shows(self, value: float) -> bool:
+        """Whether this is the number, as far as it is written out."""
+        return self.value() == round(value, self.decimals())
 
 
 class Seed(Steady, QSpinBox):
@@ -125,6 +131,7 @@ class SettingsForm(QWidget):
         choices = (self.detector, self.method, self.segmenter, self.device)
         for signal in (self.changed, self.seed.valueChanged, *(choice.chosen for choice in choices)):
             signal.connect(self.touched)
+        self.touched.connect(self._say_changed)
 
     def _advanced(self, device: str) -> Section:
         self.detector = Choice("detector")
@@ -170,9 +177,28 @@ class SettingsForm(QWidget):
         )  # fmt: skip
         content = QWidget()
         content.setLayout(rows)
-        self.advanced = Section("Advanced", "advanced", "Detector, noise, reconstruction method and device.")
+        self._usual = {choice: choice.key() for choice in (self.detector, self.method, self.segmenter, self.device)}
+        self.advanced = Section(ADVANCED, "advanced", ABOUT_ADVANCED)
         self.advanced.fill(content)
         return self.advanced
+
+    def _changed_controls(self) -> list[str]:
+        """Names of what is set under Advanced that is not as it comes with the pattern set and the preferences."""
+        preset, chosen = PRESETS.get(self.detector.key()), self.chosen_set()
+        usual: dict[QWidget, bool] = {choice: choice.key() == key for choice, key in self._usual.items()}
+        usual[self.seed] = self.seed.value() == 0
+        if chosen is not None:
+            own = chosen.header.acquisition
+            usual[self.background] = self.background.shows(own.background)
+            usual[self.read_noise] = self.read_noise.shows((own if preset is None else preset).read_noise)
+        return [control.accessibleName() for control, is_usual in usual.items() if not is_usual]
+
+    def _say_changed(self) -> None:
+        """Say in the title that something was changed, for the section may be closed; and what, in its tip."""
+        changed = self._changed_controls()
+        self.advanced.setText(f"{ADVANCED} · changed" if changed else ADVANCED)
+        what = f"{ABOUT_ADVANCED}\nChanged: {', '.join(changed)}." if changed else ABOUT_ADVANCED
+        self.advanced.toggleButton().setToolTip(what)
 
     def _offer_segmenters(self) -> None:
         """The pattern set's own, and whatever installed packages offer and can be used."""
