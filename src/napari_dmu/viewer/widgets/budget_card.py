@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 from superqt.utils import FunctionWorker
 
 from napari_dmu.errors import DmuError
@@ -35,8 +35,9 @@ class BudgetCard(Section):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(GAP + 2)
         self._grid.setVerticalSpacing(2)
-        self._grid.setColumnStretch(1, 1)
-        self._names: list[QLabel] = []
+        for side in (0, 1):
+            self._grid.setColumnStretch(side, 1)
+        self._names: list[Note] = []
         self._values: list[Note] = []
         self._cautions = column(spacing=GAP)
         self.notes: list[Note] = []
@@ -117,18 +118,18 @@ class BudgetCard(Section):
             if row == len(self._values):
                 self._add_row(row)
             self._names[row].setText(name)
-            self._names[row].setIndent(2 * GAP if name.startswith(" ") else 0)
+            self._names[row].setContentsMargins(2 * GAP if name.startswith(" ") else 0, 0, 0, 0)
             self._values[row].setText(value)
         self._table.setVisible(True)
         self._show_cautions(budget.warnings)
         self.fit()
 
     def _add_row(self, row: int) -> None:
-        name, value = QLabel(), Note(f"budget_{row}")
-        value.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        value.setIndent(0)  # otherwise there is room above the text
-        self._grid.addWidget(name, row, 0, Qt.AlignmentFlag.AlignTop)
-        self._grid.addWidget(value, row, 1)
+        name, value = Note(f"budget_name_{row}"), Note(f"budget_{row}")
+        for side, note in enumerate((name, value)):
+            note.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+            note.setIndent(0)  # otherwise there is room above the text
+            self._grid.addWidget(note, row, side, Qt.AlignmentFlag.AlignTop)
         self._names.append(name)
         self._values.append(value)
 

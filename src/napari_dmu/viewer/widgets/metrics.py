@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
 
 from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.summary import FIGURES
 
 COLUMNS = 3  # the last so many comparisons
-ROW = 21  # height in screen pixels
+PADDING = 7  # above and below the text of a row, pixels
 
 
 class MetricsTable(QTableWidget):
@@ -32,9 +32,11 @@ class MetricsTable(QTableWidget):
         rows, header = self.verticalHeader(), self.horizontalHeader()
         assert rows is not None
         assert header is not None
+        self._names: QHeaderView = rows
         self._titles: QHeaderView = header
+        self._text = QLabel(self)  # has the font that napari is set to, which a table does not take over
+        self._text.setVisible(False)
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(ROW)
         rows.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -67,6 +69,21 @@ class MetricsTable(QTableWidget):
         for row in range(len(FIGURES)):
             items = [self.item(row, column) for column in range(self.columnCount())]
             self.setRowHidden(row, all(item is None or item.text() == "–" for item in items))
-        rows = sum(not self.isRowHidden(row) for row in range(self.rowCount()))
-        self.setFixedHeight(self._titles.sizeHint().height() + ROW * rows + 4)
+        self._fit()
         self.setVisible(True)
+
+    def changeEvent(self, event) -> None:  # type: ignore[no-untyped-def]
+        """Another theme or another size of the font."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange and self.columnCount():
+            self._fit()
+
+    def _fit(self) -> None:
+        """Be as high as the rows, in napari's font."""
+        self._text.ensurePolished()
+        for part in (self, self._names, self._titles):
+            part.setFont(self._text.font())
+        height = self.fontMetrics().height() + PADDING
+        self._names.setDefaultSectionSize(height)
+        rows = sum(not self.isRowHidden(row) for row in range(self.rowCount()))
+        self.setFixedHeight(self._titles.sizeHint().height() + height * rows + 4)

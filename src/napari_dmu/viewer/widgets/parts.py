@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QRect, QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QStyle,
     QStyleOptionComboBox,
@@ -20,10 +21,11 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 MARGIN, GAP = 8, 4
-ROW = 24  # height of a control
+WIDTH = 340  # least width of the panel: napari's title of the dock needs as much
 ARROW = 48  # width of the arrow and the margins of a combo box
+SHORTEST = 5  # so many letters of a name are always shown
 _NO_LIMIT = 16_777_215  # Qt's QWIDGETSIZE_MAX
-LABELS = 110  # one width for all, so that the controls of all sections stand in one line
+LONGEST = "Reconstruction"  # of the labels: one width for all, so that the controls of all sections stand in one line
 
 
 def heading(text: str) -> QLabel:
@@ -61,9 +63,48 @@ class Note(QLabel):
         self.updateGeometry()
 
 
+class Label(QLabel):
+    """Of a control: as wide as the longest of them in the font there is."""
+
+    def sizeHint(self) -> QSize:
+        """Width of the longest text."""
+        own, advance = super().sizeHint(), self.fontMetrics().horizontalAdvance
+        return own + QSize(max(advance(LONGEST) - advance(self.text().replace("&", "")), 0), 0)
+
+    def minimumSizeHint(self) -> QSize:
+        """The same."""
+        return self.sizeHint()
+
+
+class Rows(QFormLayout):
+    """Labels beside their controls; above them where the font is too large for both."""
+
+    def setGeometry(self, rect: QRect) -> None:
+        """Choose by the width that there is."""
+        policy = QFormLayout.RowWrapPolicy
+        wanted = policy.WrapAllRows if rect.width() < self._width(beside=True) else policy.DontWrapRows
+        if wanted != self.rowWrapPolicy():
+            self.setRowWrapPolicy(wanted)
+        super().setGeometry(rect)
+
+    def minimumSize(self) -> QSize:
+        """So narrow that a label fits above its control."""
+        return QSize(self._width(beside=False), super().minimumSize().height())
+
+    def _width(self, *, beside: bool) -> int:
+        role, widest = QFormLayout.ItemRole, 0
+        for row in range(self.rowCount()):
+            parts = (self.itemAt(row, one) for one in (role.LabelRole, role.FieldRole, role.SpanningRole))
+            widths = [part.minimumSize().width() for part in parts if part is not None and not part.isEmpty()]
+            gaps = self.horizontalSpacing() * (len(widths) - 1)
+            widest = max(widest, sum(widths) + gaps if beside else max(widths, default=0))
+        margins = self.contentsMargins()
+        return widest + margins.left() + margins.right()
+
+
 def form() -> QFormLayout:
     """Rows of a label and a control; the controls share the width that is left."""
-    layout = QFormLayout()
+    layout = Rows()
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setHorizontalSpacing(GAP + 2)
     layout.setVerticalSpacing(GAP)
@@ -74,10 +115,8 @@ def form() -> QFormLayout:
 
 def add_row(layout: QFormLayout, text: str, control: QWidget, tip: str) -> QLabel:
     """Add a labelled control; label, control and screen readers get the same explanation."""
-    label = QLabel(text)
+    label = Label(text)
     label.setBuddy(control)
-    label.setMinimumWidth(LABELS)
-    control.setFixedHeight(ROW)
     for widget in (label, control):
         widget.setToolTip(tip)
     control.setAccessibleName(text.replace("&", ""))
@@ -89,6 +128,7 @@ def add_row(layout: QFormLayout, text: str, control: QWidget, tip: str) -> QLabe
 def add_row_with_button(layout: QFormLayout, text: str, control: QWidget, button: QPushButton, tip: str) -> None:
     """The same with a button beside the control, which has a tip of its own."""
     both = QWidget()
+    both.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
     beside = QHBoxLayout(both)
     beside.setContentsMargins(0, 0, 0, 0)
     beside.setSpacing(GAP)
@@ -115,6 +155,32 @@ def column(*, spacing: int = GAP) -> QVBoxLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(spacing)
     return layout
+
+
+class Area(QScrollArea):
+    """Scrolls up and down: it is never narrower than its content, whatever the font."""
+
+    def __init__(self, content: QWidget) -> None:
+        super().__init__()
+        self.setWidget(content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as the content and the scroll bar beside it."""
+        content, bar = self.widget(), self.verticalScrollBar()
+        assert content is not None
+        assert bar is not None
+        frame = self.width() - self.maximumViewportSize().width()
+        width = content.minimumSizeHint().width() + bar.sizeHint().width() + frame
+        return QSize(max(width, WIDTH), super().minimumSizeHint().height())
+
+    def eventFilter(self, watched, event) -> bool:  # type: ignore[no-untyped-def]
+        """The content may need another width."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
 
 
 # napari paints a button that is down in the colour of a selection: an open section is none.
@@ -175,8 +241,8 @@ class Choice(Steady, QComboBox):
         self._empty = empty
         # A long name is cut in the box, not in the window; the whole of it stands in the list.
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(10)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setMinimumContentsLength(SHORTEST)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self.currentIndexChanged.connect(self._changed)
 
     def key(self) -> str:

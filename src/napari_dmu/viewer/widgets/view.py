@@ -1,15 +1,13 @@
 """How the panel looks: its controls, their order and their explanations. No behaviour here but scrolling."""
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QMenu,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -21,7 +19,7 @@ from napari_dmu.viewer.widgets.metrics import MetricsTable
 from napari_dmu.viewer.widgets.parts import (
     GAP,
     MARGIN,
-    ROW,
+    Area,
     Choice,
     Note,
     add_row,
@@ -40,6 +38,11 @@ QPushButton { background-color: #1f6fb2; color: #ffffff; font-weight: 600; paddi
 QPushButton:hover { background-color: #2a80c8; }
 QPushButton:focus { border: 2px solid #ffffff; }
 QPushButton:disabled { background-color: rgba(128, 128, 128, 0.25); color: rgba(160, 160, 160, 0.9); }
+"""
+# napari gives boxes room for much longer arrows, and a box for numbers one size whatever its font.
+_COMPACT = """
+QComboBox { padding: 2px 2px 2px 6px; }
+QAbstractSpinBox { min-width: 8em; min-height: 1.3em; }
 """
 SETTLED = 1500  # milliseconds until everything has its height, on a slow machine
 BUTTONS: dict[Step, str] = {
@@ -66,23 +69,17 @@ class PanelView(QWidget):
             else:
                 layout.addLayout(part)
         layout.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidget(body)
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.area = scroll
+        self.area = Area(body)
         self._settling, self._wanted = QTimer(self), body
         self._settling.setSingleShot(True)
         self._settling.setInterval(SETTLED)
-        bar = scroll.verticalScrollBar()
+        bar = self.area.verticalScrollBar()
         assert bar is not None
         bar.rangeChanged.connect(self._follow)
-        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(scroll)
-        self.setMinimumWidth(340)  # napari's title of the dock needs as much
+        whole.addWidget(self.area)
+        self.setStyleSheet(_COMPACT)
 
     def bring_into_view(self, part: QWidget) -> None:
         """Scroll to a part: now, and while texts that were just set find their lines and those below make room."""
@@ -145,7 +142,6 @@ class PanelView(QWidget):
         self.run_all = QPushButton("Run &all")
         self.run_all.setObjectName("run_all")
         self.run_all.setStyleSheet(_PRIMARY)
-        self.run_all.setFixedHeight(ROW + 7)
         self.live = QCheckBox("L&ive")
         self.live.setObjectName("live")
         first = QHBoxLayout()
@@ -158,7 +154,6 @@ class PanelView(QWidget):
         for index, (step, text) in enumerate(BUTTONS.items()):
             button = QPushButton(text)
             button.setObjectName(step)
-            button.setFixedHeight(ROW + 1)
             self.buttons[step] = button
             grid.addWidget(button, index // 2, index % 2, 1, 2 if step == "check" else 1)
         self.progress = QProgressBar()
