@@ -1,11 +1,12 @@
 """The controls of the microscope by themselves: what the keyboard reaches, and what they remember."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QStyleOptionComboBox, QWidget
 from support import make_set
 
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
@@ -66,3 +67,28 @@ def test_the_title_of_advanced_says_that_something_was_changed(form: SettingsFor
     form.seed.setValue(1)
     _, changed = tip().split("\nChanged: ")
     assert set(changed.rstrip(".").split(", ")) == {"Read noise", "Noise seed"}
+
+
+def test_the_tip_of_a_box_says_what_is_chosen_and_what_it_is_for(form: SettingsForm) -> None:
+    """A long name is cut in the box."""
+    tip = form.pattern_set.toolTip
+    assert tip().startswith("a, random\n")
+    assert "illumination patterns" in tip()
+    form.pattern_set.choose("a/raster")
+    assert tip().startswith("a, raster\n")
+    form.ratio.choose("16")
+    assert tip().startswith("a, random\n")
+    form.method.choose("ridge")
+    assert form.method.toolTip().startswith("Ridge\nFrom the optics")
+
+
+def test_the_names_of_the_sets_fit_into_the_narrowest_panel(qtbot: Any, panel_in: Callable[[], Any]) -> None:
+    _, panel = panel_in()
+    panel.window().show()
+    panel.settings.advanced.expand(animate=False)  # with a scroll bar beside it
+    qtbot.wait(100)
+    box = panel.settings.pattern_set
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    assert panel.width() < 350
+    assert box.room(option) >= box.fontMetrics().horizontalAdvance("nuclei, hadamard")

@@ -1,10 +1,7 @@
 """Small parts that the panel is put together from."""
 
-from collections.abc import Mapping, Sequence
-
-from qtpy.QtCore import QEvent, QRect, QSignalBlocker, QSize, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QRect, QSize, Qt
 from qtpy.QtWidgets import (
-    QComboBox,
     QFormLayout,
     QFrame,
     QHBoxLayout,
@@ -12,9 +9,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
-    QStyle,
-    QStyleOptionComboBox,
-    QStylePainter,
     QVBoxLayout,
     QWidget,
 )
@@ -22,8 +16,6 @@ from superqt import QCollapsible
 
 MARGIN, GAP = 8, 4
 WIDTH = 340  # least width of the panel: napari's title of the dock needs as much
-ARROW = 48  # width of the arrow and the margins of a combo box
-SHORTEST = 5  # so many letters of a name are always shown
 _NO_LIMIT = 16_777_215  # Qt's QWIDGETSIZE_MAX
 LONGEST = "Reconstruction"  # of the labels: one width for all, so that the controls of all sections stand in one line
 
@@ -220,74 +212,3 @@ class Section(QCollapsible):
         self.content().setVisible(self.isExpanded())
         if self.isExpanded():
             self.content().setMaximumHeight(_NO_LIMIT)
-
-
-class Steady:
-    """For controls in a scroll area: the wheel scrolls it, and changes nothing in passing."""
-
-    def wheelEvent(self, event) -> None:  # type: ignore[no-untyped-def]
-        """Leave the wheel to the scroll area."""
-        event.ignore()
-
-
-class Choice(Steady, QComboBox):
-    """A combo box whose entries are known by a key, so that it keeps its choice when the list changes."""
-
-    chosen = Signal()
-
-    def __init__(self, name: str, empty: str = "") -> None:
-        super().__init__()
-        self.setObjectName(name)
-        self._empty = empty
-        # A long name is cut in the box, not in the window; the whole of it stands in the list.
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(SHORTEST)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.currentIndexChanged.connect(self._changed)
-
-    def key(self) -> str:
-        """Key of the choice; empty where nothing is chosen."""
-        return str(self.currentData() or "")
-
-    def choose(self, key: str) -> bool:
-        """Choose by key; False where there is no such entry."""
-        index = self.findData(key)
-        if index >= 0:
-            self.setCurrentIndex(index)
-        return index >= 0
-
-    def offer(self, entries: Sequence[tuple[str, str]], *, prefer: str = "") -> None:
-        """Offer (key, text) pairs; keeps the choice, else takes ``prefer``, else the first."""
-        wanted = self.key()
-        listed = [(str(self.itemData(i)), self.itemText(i)) for i in range(self.count())]
-        shown = list(entries) or [("", self._empty)]
-        if shown == listed:
-            return
-        with QSignalBlocker(self):
-            self.clear()
-            for key, text in shown:
-                self.addItem(text, key)
-                self.setItemData(self.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
-            keys = [key for key, _ in shown]
-            found = next((key for key in (wanted, prefer) if key in keys and key), keys[0])
-            self.setCurrentIndex(keys.index(found))
-            self.setEnabled(bool(entries))
-        if self.key() != wanted:
-            self.chosen.emit()
-
-    def explain(self, tips: Mapping[str, str]) -> None:
-        """Explain entries, by their keys, where the list is open."""
-        for key, tip in tips.items():
-            self.setItemData(self.findData(key), tip, Qt.ItemDataRole.ToolTipRole)
-
-    def paintEvent(self, event) -> None:  # type: ignore[no-untyped-def]
-        """Shorten a long name in its middle: its start and its end tell layers apart."""
-        painter, option = QStylePainter(self), QStyleOptionComboBox()
-        self.initStyleOption(option)
-        room = self.width() - ARROW
-        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-
-    def _changed(self) -> None:
-        self.chosen.emit()

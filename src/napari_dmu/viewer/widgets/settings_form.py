@@ -13,12 +13,11 @@ from napari_dmu.viewer.settings import preferences
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.viewer.widgets.budget_card import BudgetCard
+from napari_dmu.viewer.widgets.choice import Choice, Steady
 from napari_dmu.viewer.widgets.parts import (
     GAP,
-    Choice,
     Note,
     Section,
-    Steady,
     add_row,
     add_row_with_button,
     column,
@@ -137,7 +136,7 @@ class SettingsForm(QWidget):
         self.detector = Choice("detector")
         self.detector.offer([(AS_SET, "As the set"), *((key, preset.title) for key, preset in PRESETS.items())])
         self.detector.explain({AS_SET: "The detector that the networks were trained with."})
-        self.detector.explain({key: f"{preset.title}. {preset.source}" for key, preset in PRESETS.items()})
+        self.detector.explain({key: preset.source for key, preset in PRESETS.items()})
         self.read_noise = Amount("read_noise", 1e3, 2, " electrons", decimals=3)
         self.background = Amount("background", 1e6, 2, " photons", decimals=3)
         self.seed = Seed()

@@ -15,12 +15,12 @@ from qtpy.QtWidgets import (
 from napari_dmu.viewer.samples import SAMPLES
 from napari_dmu.viewer.steps import Step
 from napari_dmu.viewer.widgets.cells_card import CellsCard
+from napari_dmu.viewer.widgets.choice import Choice
 from napari_dmu.viewer.widgets.metrics import MetricsTable
 from napari_dmu.viewer.widgets.parts import (
     GAP,
     MARGIN,
     Area,
-    Choice,
     Note,
     add_row,
     add_row_with_button,
@@ -41,7 +41,10 @@ QPushButton:disabled { background-color: rgba(128, 128, 128, 0.25); color: rgba(
 """
 # napari gives boxes room for much longer arrows, and a box for numbers one size whatever its font.
 _COMPACT = """
-QComboBox { padding: 2px 2px 2px 6px; }
+QComboBox { padding: 2px 0px 2px 6px; }
+QComboBox::drop-down { width: 18px; }
+QComboBox::down-arrow { width: 10px; height: 10px; }
+QPushButton#open_measurement, QPushButton#add_set { padding: 4px 1px; }
 QAbstractSpinBox { min-width: 8em; min-height: 1.3em; }
 """
 SETTLED = 1500  # milliseconds until everything has its height, on a slow machine
