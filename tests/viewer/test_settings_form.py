@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QStyleOptionComboBox, QWidget
 from support import make_set
 
-from napari_dmu.viewer.widgets.settings_form import SettingsForm
+from napari_dmu.viewer.widgets.settings_form import FAMILIES, SettingsForm
 from napari_dmu.zoo.registry import available_sets
 
 pytestmark = pytest.mark.qt
@@ -76,6 +76,9 @@ def test_the_tip_of_a_box_says_what_is_chosen_and_what_it_is_for(form: SettingsF
     assert "illumination patterns" in tip()
     form.pattern_set.choose("a/raster")
     assert tip().startswith("a, raster\n")
+    assert FAMILIES["raster"] in tip()
+    entry = form.pattern_set.itemData(form.pattern_set.findData("a/random"), Qt.ItemDataRole.ToolTipRole)
+    assert entry == f"a, random\n{FAMILIES['random']}"
     form.ratio.choose("16")
     assert tip().startswith("a, random\n")
     form.method.choose("ridge")

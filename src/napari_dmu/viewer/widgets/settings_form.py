@@ -30,6 +30,15 @@ NO_SETS = "There are no pattern sets here: press Add…, or name a folder of the
 AS_SET = "set"
 ADVANCED = "Advanced"
 ABOUT_ADVANCED = "Detector, noise, reconstruction method and device."
+# What tells the families of patterns from one another; the decoder is trained with each of them.
+FAMILIES = {
+    "learned": "Patterns learned together with the decoder, on specimens of this kind.",
+    "plain": "All mirrors on: an ordinary camera with larger pixels and as many samples, to compare with.",
+    "hadamard": "Walsh–Hadamard patterns, the coarse ones first: from the textbook, nothing about them is learned.",
+    "random": "Every mirror on or off by chance: nothing about the patterns is learned.",
+    "raster": "One spot of every detector pixel lights up after the other: a scan.",
+}
+OWN_FAMILY = "Patterns that somebody has made."
 METHODS = {
     "learned": ("Learned network", "The trained decoder: the finest, by what it has learned of such specimens."),
     "lmmse": ("Linear estimate (LMMSE)", "The decoder's first step alone: coarser, but nothing is made up."),
@@ -224,6 +233,7 @@ class SettingsForm(QWidget):
         # Learned patterns first: the others are there to compare with.
         fitting.sort(key=lambda s: (s.family != "learned", s.name != "nuclei", s.name, s.family))
         self.pattern_set.offer([(f"{s.name}/{s.family}", f"{s.name}, {s.family}") for s in fitting])
+        self.pattern_set.explain({f"{s.name}/{s.family}": FAMILIES.get(s.family, OWN_FAMILY) for s in fitting})
         self._on_set()
 
     def _on_set(self) -> None:
