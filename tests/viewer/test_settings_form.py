@@ -95,3 +95,27 @@ def test_the_names_of_the_sets_fit_into_the_narrowest_panel(qtbot: Any, panel_in
     box.initStyleOption(option)
     assert panel.width() < 350
     assert box.room(option) >= box.fontMetrics().horizontalAdvance("nuclei, hadamard")
+
+
+def test_another_ratio_and_back_keeps_the_set_that_was_chosen_by_hand(qtbot: Any, form: SettingsForm) -> None:
+    assert form.pattern_set.key() == "a/random"
+    qtbot.keyClick(form.pattern_set, Qt.Key.Key_Down)
+    assert form.pattern_set.key() == "a/raster"
+    form.ratio.choose("16")
+    assert form.pattern_set.key() == "a/random"
+    form.ratio.choose("4")
+    assert form.pattern_set.key() == "a/raster"
+    qtbot.keyClick(form.pattern_set, Qt.Key.Key_Up)
+    form.ratio.choose("16")
+    form.ratio.choose("4")
+    assert form.pattern_set.key() == "a/random"
+
+
+def test_another_ratio_stays_with_the_kind_of_specimen(qtbot: Any, form: SettingsForm, tmp_path: Path) -> None:
+    make_set(tmp_path / "d.dmu.safetensors", name="z", family="raster")
+    make_set(tmp_path / "e.dmu.safetensors", name="z", family="random", bin=8)
+    form.offer([one for one in available_sets() if one.name in ("a", "z")])
+    assert form.pattern_set.key() == "a/random"
+    form.choose_set(next(one for one in available_sets() if one.name == "z" and one.ratio == 4))
+    form.ratio.choose("16")
+    assert form.pattern_set.key() == "z/random"

@@ -42,8 +42,8 @@ class Choice(Steady, QComboBox):
             self.setCurrentIndex(index)
         return index >= 0
 
-    def offer(self, entries: Sequence[tuple[str, str]], *, prefer: str = "") -> None:
-        """Offer (key, text) pairs; keeps the choice, else takes ``prefer``, else the first."""
+    def offer(self, entries: Sequence[tuple[str, str]], *, insist: str = "", prefer: str = "") -> None:
+        """Offer (key, text) pairs; takes ``insist``, else keeps the choice, else takes ``prefer``, else the first."""
         wanted = self.key()
         listed = [(str(self.itemData(i)), self.itemText(i)) for i in range(self.count())]
         shown = list(entries) or [("", self._empty)]
@@ -55,7 +55,7 @@ class Choice(Steady, QComboBox):
                 self.addItem(text, key)
                 self.setItemData(self.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
             keys = [key for key, _ in shown]
-            found = next((key for key in (wanted, prefer) if key in keys and key), keys[0])
+            found = next((key for key in (insist, wanted, prefer) if key in keys and key), keys[0])
             self.setCurrentIndex(keys.index(found))
             self.setEnabled(bool(entries))
         self._tell()

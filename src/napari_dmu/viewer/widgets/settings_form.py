@@ -102,6 +102,7 @@ class SettingsForm(QWidget):
     def __init__(self, device: str) -> None:
         super().__init__()
         self._sets: list[SetSummary] = []
+        self._by_hand = ""  # key of the set that somebody chose; another ratio may not have it
         self._filled: dict[Amount, float] = {}  # light and noise of a set, as they were filled in
         self.ratio = Choice("ratio", "none")
         self.pattern_set = Choice("pattern_set", "none")
@@ -131,6 +132,7 @@ class SettingsForm(QWidget):
         layout.addWidget(self.budget)
         self.setLayout(layout)
         self.ratio.chosen.connect(self._offer_sets)
+        self.pattern_set.activated.connect(self._remember)
         self.pattern_set.chosen.connect(self._on_set)
         self.detector.chosen.connect(self._on_detector)
         self.changed.connect(self._on_light)
@@ -227,12 +229,19 @@ class SettingsForm(QWidget):
         """Choose this one of the sets that are offered."""
         self.ratio.choose(f"{wanted.ratio:g}")
         self.pattern_set.choose(f"{wanted.name}/{wanted.family}")
+        self._remember()
+
+    def _remember(self) -> None:
+        self._by_hand = self.pattern_set.key()
 
     def _offer_sets(self) -> None:
         fitting = [s for s in self._sets if f"{s.ratio:g}" == self.ratio.key()]
         # Learned patterns first: the others are there to compare with.
         fitting.sort(key=lambda s: (s.family != "learned", s.name != "nuclei", s.name, s.family))
-        self.pattern_set.offer([(f"{s.name}/{s.family}", f"{s.name}, {s.family}") for s in fitting])
+        entries = [(f"{s.name}/{s.family}", f"{s.name}, {s.family}") for s in fitting]
+        name, _, _ = self._by_hand.partition("/")
+        alike = next((key for key, _ in entries if key.startswith(f"{name}/")), "")
+        self.pattern_set.offer(entries, insist=self._by_hand, prefer=alike)
         self.pattern_set.explain({f"{s.name}/{s.family}": FAMILIES.get(s.family, OWN_FAMILY) for s in fitting})
         self._on_set()
 
