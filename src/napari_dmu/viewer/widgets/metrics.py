@@ -1,9 +1,10 @@
 """The table of figures: a row a figure, a column a comparison, so that ratios can be set side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
+from qtpy.QtGui import QAction, QKeySequence  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
 
 from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.summary import FIGURES
@@ -41,6 +42,10 @@ class MetricsTable(QTableWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        copy_all = QAction("Copy table", self)
+        copy_all.triggered.connect(lambda: self._copy())
+        self.addAction(copy_all)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         self.setVisible(False)
 
     def clear_columns(self) -> None:
@@ -72,6 +77,25 @@ class MetricsTable(QTableWidget):
         self._fit()
         self.setVisible(True)
 
+    def keyPressEvent(self, event) -> None:  # type: ignore[no-untyped-def]
+        """Copy what is selected, or everything."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            chosen = self.selectedIndexes()
+            self._copy({one.row() for one in chosen}, {one.column() for one in chosen})
+        else:
+            super().keyPressEvent(event)
+
+    def _copy(self, rows: Collection[int] = (), columns: Collection[int] = ()) -> None:
+        """Put these figures on the clipboard, or all of them: a single one as it is, others as a sheet with titles."""
+        shown = [row for row in sorted(rows or range(self.rowCount())) if not self.isRowHidden(row)]
+        chosen = sorted(columns or range(self.columnCount()))
+        titles = ["", *(_tip(self.horizontalHeaderItem(column)) for column in chosen)]
+        sheet = [[FIGURES[row][0], *(_text(self.item(row, column)) for column in chosen)] for row in shown]
+        clipboard = QApplication.clipboard()
+        assert clipboard is not None
+        single = len(rows) == len(columns) == 1
+        clipboard.setText(sheet[0][1] if single else "\n".join("\t".join(line) for line in [titles, *sheet]))
+
     def changeEvent(self, event) -> None:  # type: ignore[no-untyped-def]
         """Another theme or another size of the font."""
         super().changeEvent(event)
@@ -87,3 +111,11 @@ class MetricsTable(QTableWidget):
         self._names.setDefaultSectionSize(height)
         rows = sum(not self.isRowHidden(row) for row in range(self.rowCount()))
         self.setFixedHeight(self._titles.sizeHint().height() + height * rows + 4)
+
+
+def _text(item: QTableWidgetItem | None) -> str:
+    return "" if item is None else item.text()
+
+
+def _tip(item: QTableWidgetItem | None) -> str:
+    return "" if item is None else item.toolTip()
