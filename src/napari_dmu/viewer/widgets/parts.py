@@ -14,6 +14,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_dmu.viewer.widgets.style import TITLE
+
 MARGIN, GAP = 8, 4
 WIDTH = 340  # least width of the panel: napari's title of the dock needs as much
 _NO_LIMIT = 16_777_215  # Qt's QWIDGETSIZE_MAX
@@ -175,14 +177,6 @@ class Area(QScrollArea):
         return super().eventFilter(watched, event)
 
 
-# napari paints a button that is down in the colour of a selection: an open section is none.
-_TITLE = """
-QPushButton { text-align: left; border: 1px solid transparent; }
-QPushButton:checked { background-color: rgba(128, 128, 128, 0.25); }
-QPushButton:focus { border: 1px solid rgba(128, 128, 128, 0.9); }
-"""
-
-
 class Section(QCollapsible):
     """A part of the panel behind its title, closed at first."""
 
@@ -191,7 +185,7 @@ class Section(QCollapsible):
         self.setObjectName(name)
         self.setDuration(0)
         self.toggleButton().setToolTip(tip)
-        self.toggleButton().setStyleSheet(_TITLE)
+        self.toggleButton().setStyleSheet(TITLE)
         inner = self.layout()
         assert isinstance(inner, QVBoxLayout)
         inner.setContentsMargins(0, 0, 0, 0)

@@ -117,11 +117,11 @@ class SettingsForm(QWidget):
         self.add_set.setObjectName("add_set")
         self.add_set.setToolTip("Add a pattern set from a file or from the web.")
         add_row_with_button(
-            rows, "&Pattern set", self.pattern_set, self.add_set,
+            rows, "Patt&ern set", self.pattern_set, self.add_set,
             "The illumination patterns and the networks trained with them: choose the one for specimens like yours.",
         )  # fmt: skip
         add_row(
-            rows, "P&hotons", self.photons,
+            rows, "Pho&tons", self.photons,
             "Detected from the brightest specimen pixel in one exposure: 100 is dim, 1 000 usual, 10 000 bright.",
         )  # fmt: skip
         layout = column()
@@ -166,23 +166,23 @@ class SettingsForm(QWidget):
         rows = form()
         rows.setContentsMargins(0, GAP, 0, GAP)
         add_row(
-            rows, "De&tector", self.detector,
+            rows, "&Detector", self.detector,
             "Its efficiency, gain, noise and limits. Fills in the read noise; the list says where each figure is from.",
         )  # fmt: skip
-        add_row(rows, "Read &noise", self.read_noise, "Noise that the detector adds to every sample when it is read.")
+        add_row(rows, "Read noise", self.read_noise, "Noise that the detector adds to every sample when it is read.")
         add_row(rows, "&Background", self.background, "Stray light on every detector pixel in one exposure.")
-        add_row(rows, "Noise see&d", self.seed, "The same seed gives the same noise; another one, another measurement.")
+        add_row(rows, "Noise seed", self.seed, "The same seed gives the same noise; another one, another measurement.")
         add_row(
-            rows, "Reconstr&uction", self.method,
+            rows, "Reconstruction", self.method,
             "How the image is worked out: with the trained network, its first step alone, or nothing learned.",
         )  # fmt: skip
         if self.segmenter.count() > 1:
             add_row(
-                rows, "Ce&lls by", self.segmenter,
+                rows, "Cells by", self.segmenter,
                 "What finds the cells: the pattern set's own network, or another segmenter on the reconstruction.",
             )  # fmt: skip
         add_row(
-            rows, "D&evice", self.device,
+            rows, "Device", self.device,
             "What computes: automatic takes a GPU if there is one. File ▸ Preferences ▸ napari-dmu keeps it.",
         )  # fmt: skip
         content = QWidget()

@@ -30,28 +30,15 @@ from napari_dmu.viewer.widgets.parts import (
     line,
 )
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
+from napari_dmu.viewer.widgets.style import PANEL, PRIMARY
 from napari_dmu.viewer.widgets.trust_card import TrustCard
 
-# White on this blue has a contrast of 6 : 1, on dark themes and on light ones.
-_PRIMARY = """
-QPushButton { background-color: #1f6fb2; color: #ffffff; font-weight: 600; padding: 6px; border-radius: 3px; }
-QPushButton:hover { background-color: #2a80c8; }
-QPushButton:focus { border: 2px solid #ffffff; }
-QPushButton:disabled { background-color: rgba(128, 128, 128, 0.25); color: rgba(160, 160, 160, 0.9); }
-"""
-# napari gives boxes room for much longer arrows, and a box for numbers one size whatever its font.
-_COMPACT = """
-QComboBox { padding: 2px 0px 2px 6px; }
-QComboBox::drop-down { width: 18px; }
-QComboBox::down-arrow { width: 10px; height: 10px; }
-QPushButton#open_measurement, QPushButton#add_set { padding: 4px 1px; }
-QAbstractSpinBox { min-width: 8em; min-height: 1.3em; }
-"""
 SETTLED = 1500  # milliseconds until everything has its height, on a slow machine
+# Letters for Alt are used once; F, H, L, P, V and W open napari's menus.
 BUTTONS: dict[Step, str] = {
     "measure": "&Measure",
     "reconstruct": "Re&construct",
-    "segment": "Segmen&t",
+    "segment": "Segme&nt",
     "compare": "C&ompare",
     "check": "Chec&k the reconstruction",
 }
@@ -82,7 +69,7 @@ class PanelView(QWidget):
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.area)
-        self.setStyleSheet(_COMPACT)
+        self.setStyleSheet(PANEL)
 
     def bring_into_view(self, part: QWidget) -> None:
         """Scroll to a part: now, and while texts that were just set find their lines and those below make room."""
@@ -125,7 +112,7 @@ class PanelView(QWidget):
         self.open_file, self.open_folder = ways.addAction("TIFF file…"), ways.addAction("OME-Zarr folder…")
         self.open_measurement.setMenu(ways)
         add_row_with_button(
-            rows, "Measu&rement", self.measurement, self.open_measurement,
+            rows, "Meas&urement", self.measurement, self.open_measurement,
             "The measurement that Reconstruct and Segment go by: the last one, or the one you select.",
         )  # fmt: skip
         layout = column()
@@ -144,7 +131,7 @@ class PanelView(QWidget):
     def _run(self) -> QVBoxLayout:
         self.run_all = QPushButton("Run &all")
         self.run_all.setObjectName("run_all")
-        self.run_all.setStyleSheet(_PRIMARY)
+        self.run_all.setStyleSheet(PRIMARY)
         self.live = QCheckBox("L&ive")
         self.live.setObjectName("live")
         first = QHBoxLayout()
@@ -181,7 +168,7 @@ class PanelView(QWidget):
         return layout
 
     def _results(self) -> QVBoxLayout:
-        self.side_by_side = QCheckBox("Sho&w side by side")
+        self.side_by_side = QCheckBox("Show side b&y side")
         self.side_by_side.setObjectName("side_by_side")
         self.side_by_side.setToolTip(
             "Every visible layer in a field of its own (napari's grid), or all on one another."
