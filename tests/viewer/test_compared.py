@@ -16,7 +16,7 @@ from napari_dmu.errors import SpecimenError
 from napari_dmu.evaluation import segmentation_quality
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
-from napari_dmu.viewer.compared import COLOURS, SYMBOLS, compare_cells, compared_layers
+from napari_dmu.viewer.compared import COLOURS, DARK, SYMBOLS, compare_cells, compared_layers
 from napari_dmu.viewer.layers import labels_layer, record_of, specimen_of, world_matrix
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
@@ -278,6 +278,8 @@ def test_an_image_without_cells(qtbot: Any, panel_in: Opener) -> None:
     assert not _of(viewer, "labels").data.any()
     assert panel.cells.count.text() == "Found 0 cells."
     assert "0&nbsp;missed" in panel.cells.entries["missed"].text()
+    for entry in panel.cells.entries.values():
+        assert f"background-color:{DARK}" in entry.text()  # yellow is not seen on a light theme's grey
 
 
 @pytest.mark.qt

@@ -24,7 +24,7 @@ SYMBOLS: dict[Kind, str] = {"matched": "▢", "missed": "▨", "invented": "✕"
 STRIPES = 4  # about so many on a cell of middle size
 CROSS = 0.6  # size of a cross as a share of its cell's diameter, so that the cell is seen round it
 SMALLEST = 18.0  # of a cross, pixels; thinner ones drown in a hatching
-DARK = "#1a1a1a"  # round the crosses, so that they are seen on bright cells too
+DARK = "#1a1a1a"  # round the crosses, so that they are seen on bright cells too; and behind the signs in the panel
 
 AREA = "area (pixels)"
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from napari_dmu.engine.cells import count_sentence
-from napari_dmu.viewer.compared import COLOURS, SYMBOLS
+from napari_dmu.viewer.compared import COLOURS, DARK, SYMBOLS
 from napari_dmu.viewer.record import Kind
 from napari_dmu.viewer.widgets.parts import GAP, Note
 
@@ -63,8 +63,9 @@ class CellsCard(QWidget):
     def show_compared(self, numbers: Mapping[Kind, int]) -> None:
         """Cells matched, missed and invented, each after its sign."""
         for kind, entry in self.entries.items():
-            colour = f'<span style="color:{COLOURS[kind]}; font-weight:600">{SYMBOLS[kind]}</span>'
-            entry.setText(f"{colour}&nbsp;{numbers[kind]}&nbsp;{kind}")
+            style = f"color:{COLOURS[kind]}; background-color:{DARK}; font-weight:600"
+            sign = f'<span style="{style}">&nbsp;{SYMBOLS[kind]}&nbsp;</span>'  # dark behind it, like the image
+            entry.setText(f"{sign}&nbsp;{numbers[kind]}&nbsp;{kind}")
             entry.setAccessibleName(f"{numbers[kind]} {kind} cells")
         self.legend.setVisible(True)
         self.setVisible(True)
