@@ -89,12 +89,12 @@ class MetricsTable(QTableWidget):
         """Put these figures on the clipboard, or all of them: a single one as it is, others as a sheet with titles."""
         shown = [row for row in sorted(rows or range(self.rowCount())) if not self.isRowHidden(row)]
         chosen = sorted(columns or range(self.columnCount()))
-        titles = ["", *(_tip(self.horizontalHeaderItem(column)) for column in chosen)]
+        heads = ["", *(_tip(self.horizontalHeaderItem(column)) for column in chosen)]
         sheet = [[FIGURES[row][0], *(_text(self.item(row, column)) for column in chosen)] for row in shown]
         clipboard = QApplication.clipboard()
         assert clipboard is not None
         single = len(rows) == len(columns) == 1
-        clipboard.setText(sheet[0][1] if single else "\n".join("\t".join(line) for line in [titles, *sheet]))
+        clipboard.setText(sheet[0][1] if single else "\n".join("\t".join(line) for line in [heads, *sheet]))
 
     def changeEvent(self, event) -> None:  # type: ignore[no-untyped-def]
         """Another theme or another size of the font."""
