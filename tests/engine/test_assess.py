@@ -231,7 +231,7 @@ def _plane(**changes: Any) -> PlaneAssessment:
         (
             [_plane()],
             {},
-            "Fits the data (χ² 1.1, usual up to 1.6); 90 % error bar ±0.031 of full scale on average; "
+            "Fits the data (χ² 1.1, usual up to 1.6); 90 % error bar ±0.031 of the intensity range on average; "
             "38 % of the contrast is imagined.",
         ),
         ([_plane(misfit=7.31)], {}, "Does not fit the data (χ² 7.3, usual up to 1.6): the specimen is unlike "),
@@ -242,7 +242,7 @@ def _plane(**changes: Any) -> PlaneAssessment:
             [_plane(distance=2.0, distance_limit=1.1)],
             {},
             "Fits the data (χ² 1.1, usual up to 1.6), but is unlike the specimens this set was trained on: its error "
-            "bars do not hold here; 90 % error bar ±0.031 of full scale on average, not to be relied on; ",
+            "bars do not hold here; 90 % error bar ±0.031 of the intensity range on average, not to be relied on; ",
         ),
         (
             [_plane(), _plane(distance=2.0, distance_limit=1.1)],

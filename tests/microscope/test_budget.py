@@ -11,10 +11,11 @@ from pydantic import ValidationError
 
 from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition, Psf
-from napari_dmu.microscope.budget import Budget, light_budget, readable_electrons
+from napari_dmu.microscope.budget import MEANINGS, Budget, light_budget, readable_electrons
 from napari_dmu.microscope.cautions import full_width
 from napari_dmu.microscope.checking import checked_update, settings_error
 from napari_dmu.microscope.detector import counts_to_signal, sample_counts
+from napari_dmu.microscope.digits import NARROW
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.optics import gaussian_kernel
 from napari_dmu.microscope.patterns import random_patterns
@@ -140,7 +141,7 @@ def test_bins_narrower_than_the_emission_psf_are_warned_about() -> None:
     narrow, broad = (settings(bin=d, period=16, emission=wide) for d in (4, 8))
     patterns = blocks(broad, 8)
     assert topics(light_budget(narrow, patterns)) == {"bin"}
-    assert "bins of 5 specimen pixels" in light_budget(narrow, patterns).warnings[0].suggestion
+    assert "detector pixels of 5 specimen pixels" in light_budget(narrow, patterns).warnings[0].suggestion
     assert topics(light_budget(broad, patterns)) == set()
     assert topics(light_budget(settings(bin=1), patterns)) == set()
 
@@ -235,12 +236,24 @@ def test_lines_have_units() -> None:
     acquisition = settings(photons=1000, exposure_time=2.0, switching_time=0.5)
     card = light_budget(acquisition, blocks(acquisition, 4))
     lines = dict(card.lines())
-    assert lines["Compression"] == "×32 (8×8 pixels per bin, 2 exposures)"
-    assert lines["Samples"] == "31,250 per megapixel of specimen"
-    assert lines["Light per bin"] == "16,000 photons mean, 16,000 peak"
+    assert lines["Compression"] == "×32 (detector pixels of 8×8, 2 exposures)"
+    assert lines["Samples"] == f"31{NARROW}250 per megapixel of specimen"
+    assert lines["Light per detector pixel"] == f"16{NARROW}000 photons mean, 16{NARROW}000 peak"
     assert lines["Acquisition time"] == "4.5 s"
     assert lines["Fill factor"] == "50 % of the mirrors on"
     assert all(label and value for label, value in lines.items())
+
+
+def test_large_figures_are_written_out() -> None:
+    acquisition = settings(photons=5e6)
+    lines = dict(light_budget(acquisition, blocks(acquisition, 4)).lines())
+    assert lines["Noise per sample"] == f"9{NARROW}060 electrons"
+    assert not [value for value in lines.values() if "e+" in value]
+
+
+def test_every_label_is_explained() -> None:
+    card = light_budget(settings(), blocks(settings(), 4))
+    assert [label.strip() for label, _ in card.lines()] == list(MEANINGS)
 
 
 def test_every_figure_has_a_description_and_survives_json() -> None:

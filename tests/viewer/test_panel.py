@@ -363,6 +363,7 @@ def test_the_budget_is_that_of_the_command_line(qtbot: Any, panel_in: Opener, ra
     printed = CliRunner().invoke(app, ["budget", *arguments])
     assert printed.exit_code == 0, printed.output
     assert len(rows) > 10
+    assert all(note.toolTip() for note in (*form.budget._names, *form.budget._values))
     for name, value in rows:
         assert any(line.strip().startswith(name.strip()) and line.rstrip().endswith(value)
                    for line in printed.output.splitlines()), (name, value)  # fmt: skip

@@ -95,7 +95,7 @@ def statements(planes: Sequence[PlaneAssessment], *, level: float | None, own: b
     elif bars:
         spread = _mean([plane.spread for plane in planes])
         doubt = ", not to be relied on" if any(plane.unlike for plane in planes) else ""
-        parts.append(f"{100 * level:.0f} % error bar ±{spread:.2g} of full scale on average{doubt}")
+        parts.append(f"{100 * level:.0f} % error bar ±{spread:.2g} of the intensity range on average{doubt}")
     elif not own:
         parts.append("no error bar, because it is known for the learned reconstruction alone")
     imagined = _mean([plane.imagined_fraction for plane in planes])

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.cautions import Caution, cautions
+from napari_dmu.microscope.digits import written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,30 +70,59 @@ class Budget(BaseModel):
     warnings: tuple[Caution, ...] = Field(default=(), description="What physics will not allow, with a suggestion each")
 
     def lines(self) -> list[tuple[str, str]]:
-        """The card as (label, value with its unit), in reading order."""
+        """The card as (label, value with its unit), in reading order; ``MEANINGS`` explains the labels."""
         n, saturates = self.noise, self.full_scale_fraction > 1.0
+        pixels = f"detector pixels of {self.bin}×{self.bin}"
         return [
-            ("Compression", f"×{self.ratio:g} ({self.bin}×{self.bin} pixels per bin, {_count(self.exposures)})"),
-            ("Samples", f"{self.samples_per_megapixel:,.0f} per megapixel of specimen"),
-            ("Full-resolution camera", f"{self.camera_samples_per_megapixel:,} samples, SNR {self.camera_snr:.3g}"),
-            ("Light dose", f"{self.dose_mean:.3g} mean, {self.dose_max:.3g} max (full-on exposures)"),
+            ("Compression", f"×{self.ratio:g} ({pixels}, {_count(self.exposures)})"),
+            ("Samples", f"{written(self.samples_per_megapixel, 9)} per megapixel of specimen"),
+            (
+                "Full-resolution camera",
+                f"{written(self.camera_samples_per_megapixel, 9)} samples, SNR {written(self.camera_snr, 3)}",
+            ),
+            ("Light dose", f"{written(self.dose_mean, 3)} mean, {written(self.dose_max, 3)} max (full-on exposures)"),
             ("Fill factor", f"{100 * self.fill_factor:.3g} % of the mirrors on"),
             ("Pattern contrast", f"{100 * self.pattern_contrast:.3g} % reaches the specimen"),
             ("Finest feature", f"{self.finest_feature} pixels keep half their contrast"),
             (
-                "Light per bin",
-                f"{_figure(self.photons_per_bin)} photons mean, {_figure(self.photons_per_bin_peak)} peak",
+                "Light per detector pixel",
+                f"{written(self.photons_per_bin)} photons mean, {written(self.photons_per_bin_peak)} peak",
             ),
-            ("Noise per sample", f"{n.total:.3g} electrons"),
-            ("  of the light", f"{n.shot:.3g} electrons"),
-            ("  of the background", f"{n.background:.3g} electrons"),
-            ("  of the dark current", f"{n.dark:.3g} electrons"),
-            ("  of the read-out", f"{n.read:.3g} electrons"),
-            ("  of the rounding", f"{n.quantisation:.3g} electrons"),
-            ("SNR per sample", f"{self.snr:.3g} (mid-grey specimen{', if nothing saturated' if saturates else ''})"),
-            ("Full scale", f"{_figure(float(f'{100 * self.full_scale_fraction:.3g}'))} % used by the brightest bin"),
+            ("Noise per sample", f"{written(n.total, 3)} electrons"),
+            ("  of the light", f"{written(n.shot, 3)} electrons"),
+            ("  of the background", f"{written(n.background, 3)} electrons"),
+            ("  of the dark current", f"{written(n.dark, 3)} electrons"),
+            ("  of the read-out", f"{written(n.read, 3)} electrons"),
+            ("  of the rounding", f"{written(n.quantisation, 3)} electrons"),
+            (
+                "SNR per sample",
+                f"{written(self.snr, 3)} (mid-grey specimen{', if nothing saturated' if saturates else ''})",
+            ),
+            ("Full scale", f"{written(100 * self.full_scale_fraction, 3)} % used by the brightest detector pixel"),
             ("Acquisition time", _seconds(self.acquisition_time)),
         ]
+
+
+# What the labels of the card mean, for people who measure; see the fields of the budget for the definitions.
+MEANINGS: dict[str, str] = {
+    "Compression": "Specimen pixels for each sample; how many of them one detector pixel covers; and the exposures.",
+    "Samples": "Numbers that the detector delivers for a million specimen pixels, all exposures together.",
+    "Full-resolution camera": "For comparison, a camera with a pixel for every specimen pixel: samples and SNR.",
+    "Light dose": "Light on the specimen, mean and worst place, in exposures with all mirrors on: for bleaching.",
+    "Fill factor": "Share of the mirrors that are on, mean over the exposures.",
+    "Pattern contrast": "What is left of the contrast of the patterns after leakage and the blur of the excitation.",
+    "Finest feature": "Narrowest stripes, in specimen pixels, that the excitation projects with half their contrast.",
+    "Light per detector pixel": "Photons from a mid-grey specimen in a detector pixel and an exposure.",
+    "Noise per sample": "Standard deviation of one sample of mean light: the parts below, added in squares.",
+    "of the light": "Photon noise of the specimen's light, with the excess noise of the detector.",
+    "of the background": "Photon noise of the stray light.",
+    "of the dark current": "Noise of the electrons that come without light.",
+    "of the read-out": "Read noise: added to every sample when it is read.",
+    "of the rounding": "The detector rounds to whole counts: the error of that.",
+    "SNR per sample": "Signal of a mid-grey specimen over the noise above.",
+    "Full scale": "What a white specimen uses of the largest signal the detector can read: above 100 % it saturates.",
+    "Acquisition time": "All exposures of a plane and the switches between them.",
+}
 
 
 def light_budget(acquisition: Acquisition, patterns: NDArray[np.generic] | Tensor) -> Budget:
@@ -199,11 +229,6 @@ def _ratio(signal: float, noise: float) -> float:
 
 def _count(exposures: int) -> str:
     return "1 exposure" if exposures == 1 else f"{exposures} exposures"
-
-
-def _figure(value: float) -> str:
-    """Four significant figures, without an exponent."""
-    return f"{float(f'{value:.4g}'):,.12g}"
 
 
 def _seconds(seconds: float) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_dmu.microscope.acquisition import Acquisition, Psf
+from napari_dmu.microscope.digits import written
 
 if TYPE_CHECKING:
     from napari_dmu.microscope.budget import Budget
@@ -93,10 +94,13 @@ def _bin(acquisition: Acquisition) -> Caution | None:
     return Caution(
         topic="bin",
         text=(
-            f"A bin of {acquisition.bin} specimen pixels is narrower than the emission PSF ({width:.3g} pixels at half "
-            "maximum): neighbouring samples repeat each other."
+            f"A detector pixel of {acquisition.bin} specimen pixels is narrower than the emission PSF ({width:.3g} "
+            "pixels at half maximum): neighbouring samples repeat each other."
         ),
-        suggestion=f"Use bins of {int(np.ceil(width))} specimen pixels or more, with more exposures at the same ratio.",
+        suggestion=(
+            f"Use detector pixels of {int(np.ceil(width))} specimen pixels or more, with more exposures at the same "
+            "ratio."
+        ),
     )
 
 
@@ -109,16 +113,16 @@ def _saturation(acquisition: Acquisition, budget: Budget, peak_signal: float, li
     photons = ((limit - a.dark_electrons) / a.quantum_efficiency - a.background) / peak_signal
     if photons > 0.0:
         suggestion = (
-            f"Lower the light to {_down(photons)} peak photons or less, use smaller bins, or a detector with a deeper "
-            "well."
+            f"Lower the light to {_down(photons)} peak photons or less, use smaller detector pixels, or a detector "
+            "with a deeper well."
         )
     else:
         suggestion = "Background and dark current alone saturate it: shield the detector or shorten the exposure."
     return Caution(
         topic="saturation",
         text=(
-            f"{specimen} specimen saturates the detector: a white one gives {budget.full_scale_fraction:.3g} times "
-            f"what can be read ({limit:,.0f} electrons) in its brightest bin."
+            f"{specimen} specimen saturates the detector: a white one gives {written(budget.full_scale_fraction, 3)} "
+            f"times what can be read ({written(limit, 9)} electrons) in its brightest detector pixel."
         ),
         suggestion=suggestion,
     )
@@ -134,13 +138,13 @@ def _light(acquisition: Acquisition, budget: Budget) -> Caution | None:
     suggestion = "Open the patterns: no light reaches the specimen."
     if electrons > 0.0:
         suggestion = (
-            f"Raise the light to {a.photons * wanted / electrons:.3g} peak photons, where photon noise takes over, use "
-            "larger bins, or a detector with less read noise."
+            f"Raise the light to {written(a.photons * wanted / electrons, 3)} peak photons, where photon noise takes "
+            "over, use larger detector pixels, or a detector with less read noise."
         )
     return Caution(
         topic="light",
         text=(
-            f"A bin gets {electrons:.3g} electrons from a mid-grey specimen, below the read noise of "
+            f"A detector pixel gets {electrons:.3g} electrons from a mid-grey specimen, below the read noise of "
             f"{a.read_noise:.3g}."
         ),
         suggestion=suggestion,
@@ -184,4 +188,4 @@ def _sampling(path: str, psf: Psf) -> Caution | None:
 def _down(value: float) -> str:
     """Three significant figures, never above the value."""
     step = 10.0 ** (np.floor(np.log10(value)) - 2)
-    return f"{float(np.floor(value / step + 1e-9) * step):,.6g}"
+    return written(float(np.floor(value / step + 1e-9) * step), 6)

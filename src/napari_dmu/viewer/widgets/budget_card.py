@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 from superqt.utils import FunctionWorker
 
 from napari_dmu.errors import DmuError
-from napari_dmu.microscope.budget import Budget
+from napari_dmu.microscope.budget import MEANINGS, Budget
 from napari_dmu.microscope.cautions import Caution
 from napari_dmu.viewer.loading import torch_is_loaded
 from napari_dmu.viewer.widgets.parts import GAP, Note, Section, column
@@ -120,6 +120,8 @@ class BudgetCard(Section):
             self._names[row].setText(name)
             self._names[row].setContentsMargins(2 * GAP if name.startswith(" ") else 0, 0, 0, 0)
             self._values[row].setText(value)
+            for note in (self._names[row], self._values[row]):
+                note.setToolTip(MEANINGS[name.strip()])
         self._table.setVisible(True)
         self._show_cautions(budget.warnings)
         self.fit()

@@ -1,0 +1,10 @@
+"""How numbers are written for people."""
+
+from __future__ import annotations
+
+NARROW = "\u202f"  # groups digits without a line break
+
+
+def written(value: float, figures: int = 4) -> str:
+    """So many significant figures, without an exponent, the digits in groups of three."""
+    return f"{float(f'{value:.{figures}g}'):,.12g}".replace(",", NARROW)
