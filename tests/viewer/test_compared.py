@@ -101,6 +101,16 @@ def test_the_three_kinds_differ_in_form() -> None:
     assert viewer.layers.selection.active.name.endswith("labels")  # whose cells the status bar tells of
 
 
+@pytest.mark.parametrize(("enlarged", "smallest"), [(1, 0.6 * np.sqrt(25 * 4 / np.pi)), (10, 18.0)])
+def test_the_cross_of_a_speck_hides_no_cells_in_a_small_image(enlarged: int, smallest: float) -> None:
+    """And is seen in a large one."""
+    record = _record(_film())
+    labels, truth = (np.kron(stack[0], np.ones((enlarged, enlarged), int)) for stack in _planes())
+    labels[:5, -5:] = 5
+    _, _, (_, options, _) = compared_layers(compare_cells(labels, truth), record)
+    assert min(options["size"]) == pytest.approx(smallest)
+
+
 def test_they_lie_on_the_specimen_and_keep_its_axes() -> None:
     viewer = ViewerModel()
     film = viewer.add_layer(_film())

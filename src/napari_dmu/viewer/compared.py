@@ -24,6 +24,7 @@ SYMBOLS: dict[Kind, str] = {"matched": "▢", "missed": "▨", "invented": "✕"
 STRIPES = 4  # about so many on a cell of middle size
 CROSS = 0.6  # size of a cross as a share of its cell's diameter, so that the cell is seen round it
 SMALLEST = 18.0  # of a cross, pixels; thinner ones drown in a hatching
+SHARE = 25  # or so much of the image's shorter side: in a small image 18 pixels hide the cells
 DARK = "#1a1a1a"  # round the crosses, so that they are seen on bright cells too; and behind the signs in the panel
 
 AREA = "area (pixels)"
@@ -97,6 +98,7 @@ def compare_cells(labels: Any, truth: Any, cancel: CancelToken | None = None) ->
 
 def compared_layers(cells: CellsCompared, record: RunRecord) -> tuple[LayerData, LayerData, LayerData]:
     """Layers of the matched, missed and invented cells, on the specimen."""
+    smallest = min(SMALLEST, min(cells.matched.shape[-2:]) / SHARE)
     return (
         _labels(cells.matched, record, "matched", cells.matched_rows),
         _labels(cells.missed, record, "missed", cells.missed_rows),
@@ -105,7 +107,7 @@ def compared_layers(cells: CellsCompared, record: RunRecord) -> tuple[LayerData,
             {
                 **_common(record, "invented"),
                 "features": cells.invented_rows,
-                "size": np.maximum(CROSS * cells.sizes, SMALLEST) if cells.sizes.size else SMALLEST,
+                "size": np.maximum(CROSS * cells.sizes, smallest) if cells.sizes.size else SMALLEST,
                 "symbol": "x",
                 "face_color": COLOURS["invented"],
                 "border_color": DARK,
