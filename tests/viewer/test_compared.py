@@ -17,7 +17,8 @@ from napari_dmu.evaluation import segmentation_quality
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
 from napari_dmu.viewer.compared import COLOURS, DARK, SYMBOLS, compare_cells, compared_layers
-from napari_dmu.viewer.layers import labels_layer, record_of, specimen_of, world_matrix
+from napari_dmu.viewer.geometry import world_matrix
+from napari_dmu.viewer.layers import labels_layer, record_of, specimen_of
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
 

@@ -12,9 +12,10 @@ from support import discs, make_set
 
 import napari_dmu as dmu
 from napari_dmu.engine.progress import CancelToken
+from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.layers import record_of, specimen_of
 from napari_dmu.viewer.live import SIDE, Part, cut, look, look_for_cells, part_in_view, sentence, set_aside, show
-from napari_dmu.viewer.scene import Scene, key_of
+from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.steps import Choices, Work, run_steps
 
 CHOICES = Choices(name="discs", ratio=4, family="raster", device="cpu")

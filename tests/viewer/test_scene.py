@@ -16,9 +16,10 @@ from napari_dmu.engine.tiles import plan
 from napari_dmu.engine.verbs import compare, load, simulate
 from napari_dmu.errors import SpecimenError
 from napari_dmu.files import write_measurement
+from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.layers import measurement_of, record_of
 from napari_dmu.viewer.reader import read_layer
-from napari_dmu.viewer.scene import Scene, key_of
+from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.steps import Choices, Step, run_steps
 
 ALL: tuple[Step, ...] = ("measure", "reconstruct", "segment", "compare")

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.errors import SpecimenError
-from napari_dmu.viewer.layers import LayerData, layer_name, layer_options, measurement_of, record_of
+from napari_dmu.viewer.finding import key_of
+from napari_dmu.viewer.geometry import layer_options
+from napari_dmu.viewer.layers import LayerData, layer_name, measurement_of, record_of
 from napari_dmu.viewer.record import RunRecord
-from napari_dmu.viewer.scene import Scene, key_of
+from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.steps import Choices, Work
 
 # Dark where nothing is imagined; blue below, orange above: the two ends differ for every kind of colour vision.

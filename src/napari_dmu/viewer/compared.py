@@ -16,7 +16,8 @@ from napari_dmu.engine.masks import counted
 from napari_dmu.engine.progress import CancelToken, check
 from napari_dmu.engine.stacks import as_stack, plane, plane_count
 from napari_dmu.evaluation.segmentation_quality import matched_pairs
-from napari_dmu.viewer.layers import OUTLINE, LayerData, layer_name, layer_options
+from napari_dmu.viewer.geometry import layer_options
+from napari_dmu.viewer.layers import OUTLINE, LayerData, layer_name
 from napari_dmu.viewer.record import Kind, RunRecord
 
 COLOURS: dict[Kind, str] = {"matched": "#56b4e9", "missed": "#e69f00", "invented": "#f0e442"}

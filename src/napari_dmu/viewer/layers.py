@@ -1,26 +1,25 @@
-"""The border between layers and arrays: the only place where scale, translate, units and axis labels cross it.
+"""The border between layers and arrays, which specimens, measurements and results cross; see ``geometry`` for places.
 
 napari aligns layers by their last axes. The index of the pattern therefore comes first in a measurement layer,
 (pattern, ..., y, x), so that every other axis, its slider and its unit stay those of the specimen; on this side of the
 border, and in files, measurements are (..., pattern, y, x).
 """
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pandas import DataFrame, array
 
 from napari_dmu.errors import PatternSetError, SpecimenError
 from napari_dmu.files.pictures import Luminance
-from napari_dmu.microscope.measurement import Measurement, MeasurementInfo, check_specimen
+from napari_dmu.microscope.measurement import Measurement, check_specimen
 from napari_dmu.segmentation.features import CellTable, label_features
-from napari_dmu.viewer.record import Geometry, Kind, Look, Matrix, RunRecord, read_record
+from napari_dmu.viewer.geometry import PATTERN, detector_geometry, geometry_of, is_default, layer_options, world_matrix
+from napari_dmu.viewer.record import Geometry, Kind, Look, RunRecord, read_record
 
 LayerData = tuple[Any, dict[str, Any], str]
-PATTERN = "pattern"
 OUTLINE = 2  # width of a cell's outline in pixels of the image
 LONGEST_NAME = 21  # characters of a specimen's name in those of its results
 # Of a mask: rows that are looked at, and the share of neighbours in the foreground that are of one cell.
@@ -42,7 +41,7 @@ class SpecimenInput:
     def axes(self) -> tuple[str, ...]:
         """Names for files and records: lower case, all different, the last two ``"y"`` and ``"x"``."""
         leading = self.geometry.axis_labels[:-2]
-        names = [f"axis {i}" if _is_default(name) else name.strip().lower() for i, name in enumerate(leading)]
+        names = [f"axis {i}" if is_default(name) else name.strip().lower() for i, name in enumerate(leading)]
         clear = len(set(names)) == len(names) and not set(names) & {"", "y", "x", PATTERN}
         return (*(names if clear else (f"axis {i}" for i in range(len(names)))), "y", "x")
 
@@ -55,91 +54,6 @@ class SpecimenInput:
             "translate": geometry.translate,
             "units": geometry.units,
         }
-
-
-def _is_default(label: str) -> bool:
-    """Whether napari made the axis label up, as ``"-3"``."""
-    return re.fullmatch(r"-\d+", label) is not None
-
-
-def _matrix(value: Any, ndim: int) -> Matrix | None:
-    """A square matrix as nested tuples; None where it changes nothing."""
-    matrix = np.asarray(value, dtype=float)
-    if matrix.shape == () or np.allclose(matrix, np.eye(ndim)):
-        return None
-    return tuple(tuple(float(v) for v in row) for row in matrix)
-
-
-def geometry_of(layer: Any) -> Geometry:
-    """Where a layer lies."""
-    _, attributes, _ = layer.as_layer_data_tuple()
-    ndim = int(layer.ndim)
-    shear = np.asarray(attributes.get("shear", 0.0), dtype=float)
-    if shear.ndim == 1:  # napari lists the upper triangle
-        upper = np.eye(ndim)
-        upper[np.triu_indices(ndim, 1)] = shear
-        shear = upper
-    return Geometry(
-        axis_labels=tuple(str(label) for label in layer.axis_labels),
-        scale=tuple(float(v) for v in layer.scale),
-        translate=tuple(float(v) for v in layer.translate),
-        units=tuple(str(unit) for unit in layer.units),
-        rotate=_matrix(attributes.get("rotate", 0.0), ndim),
-        shear=_matrix(shear, ndim),
-        affine=_matrix(attributes.get("affine", 0.0), ndim + 1),
-    )
-
-
-def layer_options(geometry: Geometry) -> dict[str, Any]:
-    """Keyword arguments that put a new layer there."""
-    options: dict[str, Any] = {
-        "axis_labels": geometry.axis_labels,
-        "scale": geometry.scale,
-        "translate": geometry.translate,
-        "units": geometry.units,
-    }
-    for name in ("rotate", "shear", "affine"):
-        matrix = getattr(geometry, name)
-        if matrix is not None:
-            options[name] = np.asarray(matrix)
-    return options
-
-
-def part_geometry(whole: Geometry, start: ArrayLike) -> Geometry:
-    """Where a part of a layer lies whose first pixel has these indices, which may be fractions, in the whole."""
-    shift = np.asarray(start) * np.asarray(whole.scale)
-    for matrix in (whole.shear, whole.rotate):
-        if matrix is not None:
-            shift = np.asarray(matrix) @ shift
-    translate = tuple(float(v) for v in np.asarray(whole.translate) + shift)
-    return whole.model_copy(update={"translate": translate})
-
-
-def detector_geometry(specimen: Geometry, bin_: int) -> Geometry:
-    """Where the measurement of a specimen lies: (pattern, ..., y, x), each detector pixel over its d × d block."""
-    wide = np.ones(specimen.ndim)
-    wide[-2:] = bin_
-    moved = part_geometry(specimen, (wide - 1) / 2)  # to the first sample's centre
-    labels = list(specimen.axis_labels)
-    if all(_is_default(label) for label in labels[-2:]):
-        labels[-2:] = ["y", "x"]
-    return Geometry(
-        axis_labels=(PATTERN, *labels),
-        scale=(1.0, *(float(v) for v in np.asarray(specimen.scale) * wide)),
-        translate=(0.0, *moved.translate),
-        units=("pixel", *specimen.units),
-        rotate=_with_leading_axis(specimen.rotate),
-        shear=_with_leading_axis(specimen.shear),
-        affine=_with_leading_axis(specimen.affine),
-    )
-
-
-def _with_leading_axis(matrix: Matrix | None) -> Matrix | None:
-    if matrix is None:
-        return None
-    larger = np.eye(len(matrix) + 1)
-    larger[1:, 1:] = matrix
-    return tuple(tuple(float(v) for v in row) for row in larger)
 
 
 def is_rgb(layer: Any) -> bool:
@@ -204,23 +118,6 @@ def specimen_of(layer: Any, *, luminance: bool = False) -> SpecimenInput:
     return SpecimenInput(data, str(layer.name), str(layer.unique_id), geometry_of(layer), look)
 
 
-def geometry_from_info(info: MeasurementInfo) -> Geometry:
-    """Where the specimen of a stored measurement lies; a unit that napari does not know is left out."""
-    units = tuple(unit if _is_unit(unit) else "pixel" for unit in info.units)
-    return Geometry(axis_labels=info.axes, scale=info.scale, translate=info.translate, units=units)
-
-
-def _is_unit(name: str) -> bool:
-    """Whether napari takes it for a unit."""
-    from napari.utils.transforms import Affine
-
-    try:
-        Affine(units=(name, name))
-    except Exception:  # what is no unit fails in many ways
-        return False
-    return True
-
-
 def measurement_layer(measurement: Measurement, record: RunRecord) -> LayerData:
     """An image layer of the T frames, (pattern, ..., y, x), that lies exactly on the specimen."""
     geometry = detector_geometry(record.geometry, measurement.info.acquisition.bin)
@@ -283,17 +180,6 @@ def features_of(table: CellTable) -> DataFrame:
             whole = np.issubdtype(values.dtype, np.integer)
             columns[name] = array([None, *values.tolist()], dtype="Int64" if whole else "float64")
     return DataFrame(columns)
-
-
-def world_matrix(geometry: Geometry) -> NDArray[np.float64]:
-    """From pixel indices to the world, (ndim + 1, ndim + 1), as napari composes it."""
-    matrix = np.eye(geometry.ndim + 1)
-    linear = np.diag(geometry.scale)
-    for own in (geometry.shear, geometry.rotate):
-        if own is not None:
-            linear = np.asarray(own) @ linear
-    matrix[:-1, :-1], matrix[:-1, -1] = linear, geometry.translate
-    return matrix if geometry.affine is None else np.asarray(geometry.affine) @ matrix
 
 
 def measurement_of(layer: Any) -> Measurement:

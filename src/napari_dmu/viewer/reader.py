@@ -9,7 +9,8 @@ from typing import Any
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.files.measurement import read_measurement
 from napari_dmu.files.zarr_measurement import is_zarr_measurement
-from napari_dmu.viewer.layers import LayerData, geometry_from_info, measurement_layer
+from napari_dmu.viewer.geometry import geometry_from_info
+from napari_dmu.viewer.layers import LayerData, measurement_layer
 from napari_dmu.viewer.record import RunRecord
 
 _SUFFIXES = (".tif", ".tiff")

@@ -3,7 +3,8 @@
 from importlib.resources import as_file, files
 
 from napari_dmu.files.specimen import Specimen, read_specimen
-from napari_dmu.viewer.layers import LayerData, layer_options
+from napari_dmu.viewer.geometry import layer_options
+from napari_dmu.viewer.layers import LayerData
 from napari_dmu.viewer.record import Geometry
 
 # Key in the manifest, what the menu says.

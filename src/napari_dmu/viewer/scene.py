@@ -1,21 +1,19 @@
-"""The layers of a viewer as the panel sees them: specimens, measurements, results, ground truth. No Qt here."""
+"""What the panel does with the layers of a viewer: takes work from them, adds results, arranges them. No Qt here."""
 
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 
 from napari_dmu.errors import SpecimenError
 from napari_dmu.viewer.compared import COLOURS
+from napari_dmu.viewer.finding import Finder, key_of, record_in
 from napari_dmu.viewer.layers import (
     OUTLINE,
     LayerData,
     array_of,
-    layer_name,
-    looks_like_mask,
     measurement_of,
     record_of,
     specimen_of,
@@ -23,22 +21,11 @@ from napari_dmu.viewer.layers import (
 )
 from napari_dmu.viewer.live import frame, set_aside
 from napari_dmu.viewer.reader import is_measurement
-from napari_dmu.viewer.record import Kind, RunRecord
+from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.steps import Choices, Work
 
-Entries = list[tuple[str, str]]
 AUTOMATIC = (-1, -1)  # the grid's rows and columns are napari's choice
 NAME_SIZE = 6.5  # points; the long names of results fit beside each other
-
-
-def _measurement_title(layer: Any) -> str:
-    """What a measurement is called in a list: its set first, which tells it from others of the same specimen."""
-    record, name = record_of(layer), str(layer.name)
-    assert record is not None
-    own = layer_name(record, "measurement")
-    if not record.specimen or not name.startswith(own):
-        return name
-    return f"{record.instrument} · {record.specimen}{name.removeprefix(own)}"
 
 
 def _columns(fields: int, canvas: tuple[int, int], specimen: Any) -> int:
@@ -51,16 +38,11 @@ def _columns(fields: int, canvas: tuple[int, int], specimen: Any) -> int:
     return max(range(1, fields + 1), key=size)
 
 
-def key_of(layer: Any) -> str:
-    """What a layer is known by, whatever it is called."""
-    return str(layer.unique_id)
-
-
-class Scene:
-    """Finds and adds layers in a viewer (or viewer model)."""
+class Scene(Finder):
+    """Takes work from the layers of a viewer (or viewer model), adds what came of it, and shows it."""
 
     def __init__(self, viewer: Any) -> None:
-        self._viewer = viewer
+        super().__init__(viewer)
         self._compared: list[str] = []  # keys of the layers of the newest comparison
         self._covered: list[str] = []  # keys of measurements that were hidden because their reconstruction lies on them
         # As they were last arranged: side by side or not, how many fields, of which specimen; columns that were set.
@@ -68,65 +50,10 @@ class Scene:
         self._shape = AUTOMATIC
         self._truths: dict[str, str] = {}  # key of the true cells by key of the specimen, as they were last used
 
-    # -- what there is -------------------------------------------------------------------------------
-
-    def specimens(self) -> Entries:
-        """Image layers that can be measured: all but those that we made; what looks like a mask comes last."""
-        return self._entries(sorted(self._images(), key=looks_like_mask))
-
-    def measurements(self) -> Entries:
-        """Measurement layers, newest first."""
-        return [(key_of(x), _measurement_title(x)) for x in self._of_kind("measurement")]
-
-    def truths(self, specimen: str = "") -> Entries:
-        """Layers that may hold the true cells of a specimen: labels, then images that look like masks, as which masks
-        in files open; all but the specimen itself and those that we made."""
-        others = [x for x in self._viewer.layers if record_of(x) is None and key_of(x) != specimen]
-        masks = (x for x in others if isinstance(x, Image) and looks_like_mask(x))
-        return [
-            *self._entries(x for x in others if isinstance(x, Labels)),
-            *((key, f"{name} (image)") for key, name in self._entries(masks)),
-        ]
-
-    def layer(self, key: str) -> Any:
-        """The layer of that key; None where it is gone."""
-        return next((layer for layer in self._viewer.layers if key and key_of(layer) == key), None)
-
-    def active_key(self) -> str:
-        """Key of the layer that is selected; empty where there is none."""
-        active = self._viewer.layers.selection.active
-        return "" if active is None else key_of(active)
-
-    def newest(self, kind: Kind, run: str | None = None) -> Any:
-        """The uppermost result of a kind (and of one measurement); the selected one comes first."""
-        fitting = [x for x in self._of_kind(kind) if run is None or self._record(x).run == run]
-        active = self._viewer.layers.selection.active
-        return next((x for x in fitting if x is active), fitting[0] if fitting else None)
-
-    def truth_for(self, specimen: Any) -> str:
-        """Key of the labels, or of the mask, that seem to be the specimen's: of its shape, and named after it."""
-        if specimen is None:
-            return ""
-        name = re.sub(r" \[\d+\]$", "", str(specimen.name))  # napari numbers names that are taken
-        for key, _ in self.truths(key_of(specimen)):
-            layer = self.layer(key)
-            if specimen_shape(layer) == specimen_shape(specimen) and str(layer.name).startswith(name):
-                return key
-        return ""
-
     def usual_truth(self, specimen: str) -> str:
         """Key of the true cells of a specimen as they were last used, else as they seem to be; empty for none."""
         layer = self.layer(specimen)
         return self._truths.get(specimen) or ("" if layer is None else self.truth_for(layer))
-
-    def to_measure(self) -> str:
-        """Key of the image that was most likely opened to be measured: the selected one; no result, and no mask."""
-        active = self.layer(self.active_key())
-        fitting = [x for x in self._images() if not looks_like_mask(x)]
-        return key_of(active) if active in fitting else key_of(fitting[-1]) if fitting else ""
-
-    def _images(self) -> list[Any]:
-        return [x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None]
 
     # -- work ----------------------------------------------------------------------------------------
 
@@ -153,29 +80,6 @@ class Scene:
             self._truths[specimen] = truth
         return Work(choices, specimen=found, truth_labels=self._truth(truth, layer))
 
-    def reconstruction_of(self, measurement: str) -> Any:
-        """The newest reconstruction of that measurement (or the selected one), else the newest of any.
-
-        One that is selected although its measurement is gone comes first.
-        """
-        active, chosen = self._viewer.layers.selection.active, self.layer(measurement)
-        if active is not None and record_of(active, "reconstruction") and not self.measured_as(key_of(active)):
-            return active
-        own = None if chosen is None else self.newest("reconstruction", self._record(chosen).run)
-        return own or self.newest("reconstruction")
-
-    def measurement_of(self, specimen: str) -> str:
-        """Key of the newest measurement of a specimen; empty where there is none."""
-        own = (key_of(x) for x in self._of_kind("measurement") if self._record(x).specimen_id == specimen)
-        return next(own, "")
-
-    def measured_as(self, key: str) -> str:
-        """Key of the measurement that a result was made of (its own, if it is one); empty where there is none."""
-        layer = self.layer(key)
-        record = None if layer is None else record_of(layer)
-        found = None if record is None else self.newest("measurement", record.run)
-        return "" if found is None else key_of(found)
-
     def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
         """A reconstruction, its specimen and, where there are both, its labels and the true ones.
 
@@ -187,7 +91,7 @@ class Scene:
         image = self.reconstruction_of(measurement)
         if image is None:
             raise SpecimenError("There is nothing to compare yet: press Reconstruct first.")
-        record = self._record(image)
+        record = record_in(image)
         original = self._specimen_of(record, specimen, specimen_shape(image))
         measured = key_of(original)
         if measured != specimen:  # what is chosen belongs to another specimen
@@ -254,7 +158,7 @@ class Scene:
                 self._hide_results()
         added = [self._viewer.add_layer(layer) for layer in layers]
         for layer in added:
-            if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", self._record(layer).run)):
+            if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", record_in(layer).run)):
                 self._viewer.layers.selection.active = labels  # the status bar tells of its cells
         return added
 
@@ -271,8 +175,8 @@ class Scene:
         for layer in (self.layer(key) for key in self._compared):
             if layer is not None:
                 layer.visible = visible
-                for other in self._of_kind("labels"):
-                    if self._record(other).run == self._record(layer).run:
+                for other in self.of_kind("labels"):
+                    if record_in(other).run == record_in(layer).run:
                         other.visible = not visible
 
     def _cover(self, *, covered: bool) -> None:
@@ -283,9 +187,9 @@ class Scene:
                     layer.visible = True
             self._covered = []
             return
-        shown = {self._record(x).run for x in self._of_kind("reconstruction") if x.visible}
-        for layer in self._of_kind("measurement"):
-            if layer.visible and self._record(layer).run in shown:
+        shown = {record_in(x).run for x in self.of_kind("reconstruction") if x.visible}
+        for layer in self.of_kind("measurement"):
+            if layer.visible and record_in(layer).run in shown:
                 layer.visible = False
                 self._covered.append(key_of(layer))
 
@@ -339,16 +243,3 @@ class Scene:
     def _is_part(self, layer: Any, specimen: str) -> bool:
         whole = self.layer(specimen)
         return whole is not None and specimen_shape(layer)[-2:] != specimen_shape(whole)[-2:]
-
-    def _of_kind(self, kind: Kind) -> list[Any]:
-        return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]
-
-    @staticmethod
-    def _entries(layers: Iterable[Any]) -> Entries:
-        return [(key_of(x), str(x.name)) for x in layers]
-
-    @staticmethod
-    def _record(layer: Any) -> RunRecord:
-        record = record_of(layer)
-        assert record is not None
-        return record

@@ -13,13 +13,7 @@ from napari_dmu.engine.tiles import USUAL_MEMORY, tile_memory
 from napari_dmu.errors import PatternSetError
 from napari_dmu.microscope.measurement import Measurement
 from napari_dmu.segmentation.registry import PATTERN_SET
-from napari_dmu.viewer.layers import (
-    LayerData,
-    SpecimenInput,
-    labels_layer,
-    measurement_layer,
-    reconstruction_layer,
-)
+from napari_dmu.viewer.layers import LayerData, SpecimenInput, labels_layer, measurement_layer, reconstruction_layer
 from napari_dmu.viewer.loading import load_torch
 from napari_dmu.viewer.record import Kind, RunRecord
 

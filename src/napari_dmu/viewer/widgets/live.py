@@ -8,9 +8,9 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from napari_dmu.errors import DmuError
+from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.live import Request, look, look_for_cells, set_aside, show
 from napari_dmu.viewer.record import Kind
-from napari_dmu.viewer.scene import key_of
 from napari_dmu.viewer.steps import Work
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.worker import Job, Task

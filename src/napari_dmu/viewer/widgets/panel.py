@@ -4,31 +4,28 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from napari.layers import Layer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.errors import DmuError
 from napari_dmu.segmentation.registry import PATTERN_SET
-from napari_dmu.viewer import samples, settings
+from napari_dmu.viewer import settings
 from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.columns import Column
-from napari_dmu.viewer.layers import LayerData, is_rgb, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.finding import key_of
+from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
-from napari_dmu.viewer.reader import open_measurement, opened_from_zarr
-from napari_dmu.viewer.scene import Scene, key_of
+from napari_dmu.viewer.reader import opened_from_zarr
+from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, WORKING, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
 from napari_dmu.viewer.summary import figures
-from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.live import Live
+from napari_dmu.viewer.widgets.opening import OpeningView
 from napari_dmu.viewer.widgets.runner import Runner
-from napari_dmu.viewer.widgets.view import PanelView
-from napari_dmu.zoo.library import Added
 
 
-class CompressiveMicroscope(PanelView):
+class CompressiveMicroscope(OpeningView):
     """Measure, reconstruct, segment and compare a specimen layer."""
 
     def __init__(self, napari_viewer: Any) -> None:
@@ -334,51 +331,3 @@ class CompressiveMicroscope(PanelView):
         else:
             self.live.setChecked(False)
             self._runner.fail(error)
-
-    # -- opening -------------------------------------------------------------------------------------
-
-    def _open_sample(self, key: str) -> None:
-        for data, options, kind in samples.open_sample(key):
-            self._viewer.add_layer(Layer.create(data, options, kind))
-
-    def _ask_for_set(self) -> None:
-        dialog = AddSetDialog(self)
-        dialog.accepted.connect(lambda: self.add_set(dialog.source, dialog.sha256))
-        dialog.open()
-
-    def add_set(self, source: str, sha256: str | None = None) -> None:
-        """Add a pattern set from a file or the web, in the background, and choose it."""
-        if not self._runner.busy:
-            self._runner.begin("Pattern set", partial(settings.add_set, source, sha256), self._on_set_added)
-
-    def _on_set_added(self, added: Added) -> None:
-        if not self._links.closed:
-            self.settings.offer(settings.pattern_sets())
-            self.settings.choose_set(added.summary)
-            self._runner.say(f"✓ {added.sentence}")
-
-    def _open_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", "Measurements (*.tif *.tiff)")
-        if path:
-            self.add_measurement(path)
-
-    def _open_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a measurement: an OME-Zarr folder")
-        if path:
-            self.add_measurement(path)
-
-    def add_measurement(self, path: str, *, instead_of: Any = None) -> None:
-        """Add the measurement in a file or an OME-Zarr folder as a layer, in the background, and choose it.
-
-        A layer that shows its frames as a plain image is removed.
-        """
-        if not self._runner.busy:
-            self._runner.begin("Measurement", partial(open_measurement, path), partial(self._on_opened, instead_of))
-
-    def _on_opened(self, instead_of: Any, opened: LayerData) -> None:
-        if not self._links.closed:
-            if instead_of in self._viewer.layers:
-                self._viewer.layers.remove(instead_of)
-            layer = self._viewer.add_layer(Layer.create(*opened))
-            self.measurement.choose(str(layer.unique_id))
-            self._runner.say(f"Opened '{layer.name}'.")

@@ -1,0 +1,124 @@
+"""Finds layers in a viewer as the panel sees them: specimens, measurements, results, ground truth. No Qt here."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from napari.layers import Image, Labels
+
+from napari_dmu.viewer.layers import layer_name, looks_like_mask, record_of, specimen_shape
+from napari_dmu.viewer.record import Kind, RunRecord
+
+Entries = list[tuple[str, str]]
+
+
+def _measurement_title(layer: Any) -> str:
+    """What a measurement is called in a list: its set first, which tells it from others of the same specimen."""
+    record, name = record_of(layer), str(layer.name)
+    assert record is not None
+    own = layer_name(record, "measurement")
+    if not record.specimen or not name.startswith(own):
+        return name
+    return f"{record.instrument} · {record.specimen}{name.removeprefix(own)}"
+
+
+def key_of(layer: Any) -> str:
+    """What a layer is known by, whatever it is called."""
+    return str(layer.unique_id)
+
+
+def record_in(layer: Any) -> RunRecord:
+    """The run record of a layer that is known to have one."""
+    record = record_of(layer)
+    assert record is not None
+    return record
+
+
+class Finder:
+    """Finds layers in a viewer (or viewer model)."""
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+
+    def specimens(self) -> Entries:
+        """Image layers that can be measured: all but those that we made; what looks like a mask comes last."""
+        return self._entries(sorted(self._images(), key=looks_like_mask))
+
+    def measurements(self) -> Entries:
+        """Measurement layers, newest first."""
+        return [(key_of(x), _measurement_title(x)) for x in self.of_kind("measurement")]
+
+    def truths(self, specimen: str = "") -> Entries:
+        """Layers that may hold the true cells of a specimen: labels, then images that look like masks, as which masks
+        in files open; all but the specimen itself and those that we made."""
+        others = [x for x in self._viewer.layers if record_of(x) is None and key_of(x) != specimen]
+        masks = (x for x in others if isinstance(x, Image) and looks_like_mask(x))
+        return [
+            *self._entries(x for x in others if isinstance(x, Labels)),
+            *((key, f"{name} (image)") for key, name in self._entries(masks)),
+        ]
+
+    def layer(self, key: str) -> Any:
+        """The layer of that key; None where it is gone."""
+        return next((layer for layer in self._viewer.layers if key and key_of(layer) == key), None)
+
+    def active_key(self) -> str:
+        """Key of the layer that is selected; empty where there is none."""
+        active = self._viewer.layers.selection.active
+        return "" if active is None else key_of(active)
+
+    def newest(self, kind: Kind, run: str | None = None) -> Any:
+        """The uppermost result of a kind (and of one measurement); the selected one comes first."""
+        fitting = [x for x in self.of_kind(kind) if run is None or record_in(x).run == run]
+        active = self._viewer.layers.selection.active
+        return next((x for x in fitting if x is active), fitting[0] if fitting else None)
+
+    def truth_for(self, specimen: Any) -> str:
+        """Key of the labels, or of the mask, that seem to be the specimen's: of its shape, and named after it."""
+        if specimen is None:
+            return ""
+        name = re.sub(r" \[\d+\]$", "", str(specimen.name))  # napari numbers names that are taken
+        for key, _ in self.truths(key_of(specimen)):
+            layer = self.layer(key)
+            if specimen_shape(layer) == specimen_shape(specimen) and str(layer.name).startswith(name):
+                return key
+        return ""
+
+    def to_measure(self) -> str:
+        """Key of the image that was most likely opened to be measured: the selected one; no result, and no mask."""
+        active = self.layer(self.active_key())
+        fitting = [x for x in self._images() if not looks_like_mask(x)]
+        return key_of(active) if active in fitting else key_of(fitting[-1]) if fitting else ""
+
+    def _images(self) -> list[Any]:
+        return [x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None]
+
+    def reconstruction_of(self, measurement: str) -> Any:
+        """The newest reconstruction of that measurement (or the selected one), else the newest of any.
+
+        One that is selected although its measurement is gone comes first.
+        """
+        active, chosen = self._viewer.layers.selection.active, self.layer(measurement)
+        if active is not None and record_of(active, "reconstruction") and not self.measured_as(key_of(active)):
+            return active
+        own = None if chosen is None else self.newest("reconstruction", record_in(chosen).run)
+        return own or self.newest("reconstruction")
+
+    def measurement_of(self, specimen: str) -> str:
+        """Key of the newest measurement of a specimen; empty where there is none."""
+        own = (key_of(x) for x in self.of_kind("measurement") if record_in(x).specimen_id == specimen)
+        return next(own, "")
+
+    def measured_as(self, key: str) -> str:
+        """Key of the measurement that a result was made of (its own, if it is one); empty where there is none."""
+        layer = self.layer(key)
+        record = None if layer is None else record_of(layer)
+        found = None if record is None else self.newest("measurement", record.run)
+        return "" if found is None else key_of(found)
+
+    def of_kind(self, kind: Kind) -> list[Any]:
+        return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]
+
+    @staticmethod
+    def _entries(layers: Iterable[Any]) -> Entries:
+        return [(key_of(x), str(x.name)) for x in layers]
