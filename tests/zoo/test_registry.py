@@ -131,6 +131,13 @@ def test_where_a_set_is_missing_a_file_that_cannot_be_read_is_named(places: dict
     ]
 
 
+def test_a_set_that_is_being_written_is_none_yet(places: dict[str, Path]) -> None:
+    make_set(places["env"] / ".0123456789ab.discs.dmu.safetensors")
+    (places["env"] / ".ba9876543210.discs.dmu.safetensors").write_bytes(b"half")
+    assert available_sets() == []
+    assert registry.broken_sets() == []
+
+
 def test_a_set_that_is_put_there_or_taken_away_is_noticed(places: dict[str, Path]) -> None:
     path = places["env"] / "a.dmu.safetensors"
     assert available_sets() == []

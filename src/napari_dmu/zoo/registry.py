@@ -162,7 +162,12 @@ def _newest_first(folder: Path) -> list[Path]:
         except OSError:  # gone meanwhile
             return 0, path
 
-    return sorted(folder.glob(f"*{SUFFIX}"), key=age)
+    return sorted(_files(folder), key=age)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files of pattern sets; hidden ones are those that are just being written, or were when somebody ended it."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if not path.name.startswith("."))
 
 
 def broken_sets(like: str = "") -> list[str]:
@@ -172,7 +177,7 @@ def broken_sets(like: str = "") -> list[str]:
     """
     found: list[tuple[float, str]] = []
     for folder in folders():
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        for path in _files(folder):
             try:
                 summaries(path)
                 continue
