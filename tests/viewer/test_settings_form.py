@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QLocale, Qt
 from qtpy.QtWidgets import QStyleOptionComboBox, QWidget
 from support import make_set
 
+from napari_dmu.viewer.widgets.amount import Amount
 from napari_dmu.viewer.widgets.settings_form import FAMILIES, SettingsForm
 from napari_dmu.zoo.registry import available_sets
 
@@ -119,3 +120,42 @@ def test_another_ratio_stays_with_the_kind_of_specimen(qtbot: Any, form: Setting
     form.choose_set(next(one for one in available_sets() if one.name == "z" and one.ratio == 4))
     form.ratio.choose("16")
     assert form.pattern_set.key() == "z/random"
+
+
+def _type(qtbot: Any, box: Amount, text: str) -> None:
+    box.selectAll()
+    qtbot.keyClicks(box, text)
+    qtbot.keyClick(box, Qt.Key.Key_Return)
+
+
+@pytest.mark.parametrize(
+    ("typed", "value", "shown"),
+    [
+        ("1e3", 1000, "1\u202f000 photons"),
+        ("2.5E2", 250, "250 photons"),
+        ("1000000", 1e6, "1\u202f000\u202f000 photons"),
+        ("10 000", 1e4, "10\u202f000 photons"),
+        ("0.25", 0.25, "0.25 photons"),
+        ("5e-1", 0.5, "0.5 photons"),
+        ("1e", 1, "1 photons"),  # never finished
+        ("1e9", 1, "1 photons"),  # the 9 would be too many, and is not taken
+        ("x", 77, "77 photons"),
+        ("inf", 77, "77 photons"),
+    ],
+)
+def test_numbers_may_be_typed_as_people_write_them(qtbot: Any, typed: str, value: float, shown: str) -> None:
+    box = Amount("photons", 1e7, 77, " photons", bottom=0.01, decimals=2)
+    box.setLocale(QLocale(QLocale.Language.English))
+    qtbot.addWidget(box)
+    _type(qtbot, box, typed)
+    assert box.value() == value
+    assert box.text() == shown
+
+
+def test_numbers_are_written_with_the_decimal_point_of_the_country(qtbot: Any) -> None:
+    box = Amount("photons", 1e7, 1234.5, " photons", decimals=2)
+    qtbot.addWidget(box)
+    box.setLocale(QLocale(QLocale.Language.German))
+    assert box.text() == "1\u202f234,5 photons"
+    _type(qtbot, box, "2,75")
+    assert box.value() == 2.75

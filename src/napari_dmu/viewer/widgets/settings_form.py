@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_dmu.microscope.presets import PRESETS
 from napari_dmu.segmentation.registry import available_segmenters
@@ -12,8 +12,9 @@ from napari_dmu.viewer.budget import budget_of
 from napari_dmu.viewer.settings import preferences
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
+from napari_dmu.viewer.widgets.amount import Amount, Seed
 from napari_dmu.viewer.widgets.budget_card import BudgetCard
-from napari_dmu.viewer.widgets.choice import Choice, Steady
+from napari_dmu.viewer.widgets.choice import Choice
 from napari_dmu.viewer.widgets.parts import (
     GAP,
     Note,
@@ -45,44 +46,6 @@ METHODS = {
     "ridge": ("Ridge", "From the optics and the noise alone, nothing learned: smooth."),
     "tv": ("Total variation", "Nothing learned: even areas with sharp edges, never negative; the slowest."),
 }
-
-
-class Amount(Steady, QDoubleSpinBox):
-    """A number whose steps grow with it: a tenth of its size."""
-
-    def __init__(self, name: str, top: float, value: float, suffix: str, *, bottom: float = 0.0, decimals: int = 0):
-        super().__init__()
-        self.setObjectName(name)
-        self.setDecimals(decimals)
-        self.setRange(bottom, top)
-        self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        self.setSuffix(suffix)
-        self._filled = (value, value)  # what was filled in, and how it is shown
-        self.fill(value)
-
-    def fill(self, value: float) -> None:
-        """Show a value that may have more digits than there is room for."""
-        self.setValue(value)
-        self._filled = (value, self.value())
-
-    def exact(self) -> float:
-        """The value with all its digits, as long as nobody has changed what is shown."""
-        filled, shown = self._filled
-        rounded = abs(filled - shown) <= 0.5 * 10.0 ** -self.decimals()  # not cut off at the end of the range
-        return filled if rounded and self.value() == shown else self.value()
-
-    def textFromValue(self, value: float) -> str:
-        """Without the noughts that say nothing: ``2``, not ``2.00``."""
-        text, point = super().textFromValue(value), self.locale().decimalPoint()
-        return text.rstrip("0").rstrip(point) if point in text else text
-
-    def shows(self, value: float) -> bool:
-        """Whether this is the number, as far as it is written out."""
-        return self.value() == round(value, self.decimals())
-
-
-class Seed(Steady, QSpinBox):
-    """A whole number."""
 
 
 class SettingsForm(QWidget):
