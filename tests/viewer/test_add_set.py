@@ -27,23 +27,27 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("source", "sha256", "right"),
+    ("source", "sha256", "reason"),
     [
-        ("", "", False),
-        ("/somewhere/mine.dmu.safetensors", "", True),
-        ("/somewhere/mine.dmu.safetensors", "12", False),
-        ("https://example.org/mine", "", False),
-        ("https://example.org/mine", " " + "a" * 64, True),
+        ("", "", "Choose a file"),
+        ("/somewhere/mine.dmu.safetensors", "", ""),
+        ("/somewhere/mine.dmu.safetensors", "12", "this has 2 characters"),
+        ("https://example.org/mine", "", "needs its SHA-256"),
+        ("https://example.org/mine", "abc", "64 digits"),
+        ("https://example.org/mine", " " + "a" * 64, ""),
     ],
 )
-def test_add_can_be_pressed_where_all_can_be_right(
-    qtbot: Any, panel_in: Opener, source: str, sha256: str, right: bool
+def test_add_can_be_pressed_where_all_can_be_right_else_it_says_why_not(
+    qtbot: Any, panel_in: Opener, source: str, sha256: str, reason: str
 ) -> None:
     _, panel = panel_in()
     dialog = AddSetDialog(panel)
     qtbot.keyClicks(dialog.findChild(object, "source"), source)
     qtbot.keyClicks(dialog.findChild(object, "sha256"), sha256)
-    assert dialog.add.isEnabled() == right
+    assert dialog.add.isEnabled() == (not reason)
+    shown = dialog.findChild(object, "why_not")
+    assert shown.isHidden() == (not reason)
+    assert reason in shown.text()
     dialog.close()
 
 

@@ -22,7 +22,7 @@ ABOUT = (
 
 
 class AddSetDialog(QDialog):
-    """``source`` and ``sha256`` once it is accepted; *Add* can be pressed when they can be right."""
+    """``source`` and ``sha256`` once it is accepted; it says what is missing until *Add* can be pressed."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -44,6 +44,7 @@ class AddSetDialog(QDialog):
         tip = "Where the set is: on this machine, or on the web."
         add_row_with_button(rows, "&File or address", self._source, self._browse, tip)
         add_row(rows, "&SHA-256", self._sha256, "The checksum of the file, so that what arrives is what was meant.")
+        self._why_not = Note("why_not")
         standard = QDialogButtonBox.StandardButton
         self._buttons = QDialogButtonBox(standard.Ok | standard.Cancel)
         add = self._buttons.button(standard.Ok)
@@ -55,6 +56,7 @@ class AddSetDialog(QDialog):
         layout.setSpacing(2 * GAP)
         layout.addWidget(about)
         layout.addLayout(rows)
+        layout.addWidget(self._why_not)
         layout.addWidget(self._buttons)
         self._buttons.accepted.connect(self.accept)
         self._buttons.rejected.connect(self.reject)
@@ -79,5 +81,18 @@ class AddSetDialog(QDialog):
             self._source.setText(path)
 
     def _judge(self) -> None:
-        right = not is_web(self.source) if self.sha256 is None else is_sha256(self.sha256)
-        self.add.setEnabled(bool(self.source) and right)
+        reason = self._missing()
+        self.add.setEnabled(not reason)
+        self.add.setToolTip(reason or "Check the set and copy it into your folder of sets.")
+        self._why_not.setText(reason)
+        self._why_not.setVisible(bool(reason))
+
+    def _missing(self) -> str:
+        """What there is to do before a set can be added; empty where nothing is."""
+        if not self.source:
+            return "Choose a file, or paste an address."
+        if self.sha256 is None:
+            return "From the web it needs its SHA-256 as well." if is_web(self.source) else ""
+        if not is_sha256(self.sha256):
+            return f"A SHA-256 has 64 digits (0–9, a–f): this has {len(self.sha256)} characters."
+        return ""

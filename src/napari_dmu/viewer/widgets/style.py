@@ -12,6 +12,7 @@ QComboBox::drop-down {{ width: 18px; }}
 QComboBox::down-arrow {{ width: 10px; height: 10px; }}
 QAbstractSpinBox {{ min-width: 8em; min-height: 1.3em; padding: 2px 10px; }}
 QAbstractSpinBox:focus {{ border: 2px solid {RING}; padding: 0px 8px; }}
+QDialog QLineEdit:focus {{ border: 2px solid {RING}; padding: 0px; }}
 QPushButton:focus {{ border: 2px solid {RING}; padding: 2px; }}
 QPushButton#open_measurement, QPushButton#add_set {{ padding: 4px 2px; }}
 QPushButton#open_measurement:focus, QPushButton#add_set:focus {{ padding: 2px 0px; }}
