@@ -171,6 +171,17 @@ def test_another_specimen_is_shown_on_top_of_all() -> None:
     assert image.name == "two · ×4 discs raster · live"
 
 
+@pytest.mark.parametrize(("size", "framed"), [((64, 80), False), ((32, 80), True)])
+def test_a_part_has_a_line_around_it_where_it_lies_on_the_rest(size: tuple[int, int], framed: bool) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(film()[0], name="one")
+    looked_at(viewer, layer, part=Part((), (0, 0), size))
+    image, _ = live(viewer)
+    for side_by_side in (False, True):
+        Scene(viewer).arrange(side_by_side=side_by_side, specimen=key_of(layer), looking=True)
+        assert image.bounding_box.visible == (framed and not side_by_side)
+
+
 def test_what_was_set_aside_comes_back_on_top() -> None:
     viewer = ViewerModel()
     layer = viewer.add_image(film()[0], name="one")
