@@ -75,9 +75,12 @@ def test_the_rows_of_figures_grow_with_the_font(qtbot: Any, panel_in: Opener, se
 
     _, panel = panel_in()
     panel.window().show()
-    panel.metrics.add("×64\nnuclei", "cells", {name: "0.5" for name, *_ in FIGURES})
+    for _ in range(3):
+        panel.metrics.add("×64\nnuclei", "cells", {name: "66 (80)" for name, *_ in FIGURES})
     for points in (9, 18):
         set_font(points)
         assert panel.metrics.rowHeight(0) > panel.metrics.fontMetrics().height()
         assert panel.metrics.fontMetrics().height() > 1.2 * points
+        assert panel.metrics.columnWidth(0) > panel.metrics.fontMetrics().horizontalAdvance("66 (80)")
+        assert panel.metrics.horizontalScrollBar().isVisible() == (points == 18)
         assert panel.metrics.viewport().height() >= sum(panel.metrics.rowHeight(i) for i in range(len(FIGURES)))

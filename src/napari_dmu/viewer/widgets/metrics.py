@@ -11,6 +11,7 @@ from napari_dmu.viewer.summary import FIGURES
 
 COLUMNS = 3  # the last so many comparisons
 PADDING = 7  # above and below the text of a row, pixels
+WIDEST = "structures"  # title of a column that is never cut off: in a large font the table scrolls sideways
 
 
 class MetricsTable(QTableWidget):
@@ -35,13 +36,12 @@ class MetricsTable(QTableWidget):
         assert header is not None
         self._names: QHeaderView = rows
         self._titles: QHeaderView = header
-        self._text = QLabel(self)  # has the font that napari is set to, which a table does not take over
+        self._text = QLabel(self)  # one point above the font that napari is set to, which tables do not take over
         self._text.setVisible(False)
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         copy_all = QAction("Copy table", self)
         copy_all.triggered.connect(lambda: self._copy())
         self.addAction(copy_all)
@@ -102,15 +102,29 @@ class MetricsTable(QTableWidget):
         if event.type() == QEvent.Type.StyleChange and self.columnCount():
             self._fit()
 
+    def resizeEvent(self, event) -> None:  # type: ignore[no-untyped-def]
+        """Another width: the columns may need a scroll bar, or none any more."""
+        super().resizeEvent(event)
+        if self.columnCount():
+            self._fit()
+
     def _fit(self) -> None:
-        """Be as high as the rows, in napari's font."""
+        """Be as high as the rows, in napari's font, and as the scroll bar where the columns need one."""
         self._text.ensurePolished()
+        font = self._text.font()
+        font.setPointSizeF(max(font.pointSizeF() - 1, 1.0))
         for part in (self, self._names, self._titles):
-            part.setFont(self._text.font())
+            part.setFont(font)
         height = self.fontMetrics().height() + PADDING
         self._names.setDefaultSectionSize(height)
         rows = sum(not self.isRowHidden(row) for row in range(self.rowCount()))
-        self.setFixedHeight(self._titles.sizeHint().height() + height * rows + 4)
+        least = self.fontMetrics().horizontalAdvance(WIDEST) + PADDING
+        self._titles.setMinimumSectionSize(least)
+        bar = self.horizontalScrollBar()
+        assert bar is not None
+        scrolls = self._names.sizeHint().width() + least * self.columnCount() > self.width() - 4
+        below = bar.sizeHint().height() if scrolls else 0
+        self.setFixedHeight(self._titles.sizeHint().height() + height * rows + below + 4)
 
 
 def _text(item: QTableWidgetItem | None) -> str:
