@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.stacks import plane
 from napari_dmu.files.specimen import Specimen
+from napari_dmu.microscope.digits import NARROW, grouped
 from napari_dmu.microscope.measurement import Measurement, check_plane, normalise
 from napari_dmu.zoo.header import SetHeader
 
@@ -76,7 +77,8 @@ def demo_panel(run: DemoRun) -> Rgb:
             grey(stretch(enlarged(frames[0], acquisition.bin, field))),
             f"Measurement, ×{info.ratio:g} fewer samples",
             f"exposure 1 of {acquisition.exposures}, {columns} × {rows} detector pixels; "
-            f"{grouped(samples)} samples for {grouped(pixels)} pixels",
+            # Pillow's own font has no narrow space.
+            f"{grouped(samples)} samples for {grouped(pixels)} pixels".replace(NARROW, " "),
         ),
         Tile(grey(image), "Reconstruction", f"PSNR {found.psnr:.1f} dB, SSIM {found.ssim:.3f}"),
     ]
@@ -218,8 +220,3 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
         return ImageFont.load_default(size)
     except (TypeError, ImportError):
         return ImageFont.load_default()
-
-
-def grouped(number: int) -> str:
-    """A whole number with its digits in groups of three."""
-    return f"{number:,}".replace(",", " ")

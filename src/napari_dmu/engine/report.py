@@ -12,7 +12,8 @@ from typing import Any
 
 from napari_dmu._version import __version__
 from napari_dmu.engine.comparison import Comparison
-from napari_dmu.engine.panel import DemoRun, demo_panel, grouped, png
+from napari_dmu.engine.panel import DemoRun, demo_panel, png
+from napari_dmu.microscope.digits import grouped
 from napari_dmu.zoo.header import SetHeader
 
 __all__ = ["DemoRun", "demo_panel", "demo_report", "png"]

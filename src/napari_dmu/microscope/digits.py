@@ -5,6 +5,11 @@ from __future__ import annotations
 NARROW = "\u202f"  # groups digits without a line break
 
 
+def grouped(number: int) -> str:
+    """A whole number with its digits in groups of three."""
+    return f"{number:,}".replace(",", NARROW)
+
+
 def written(value: float, figures: int = 4) -> str:
     """So many significant figures, without an exponent, the digits in groups of three."""
     return f"{float(f'{value:.{figures}g}'):,.12g}".replace(",", NARROW)

@@ -15,11 +15,11 @@ from napari.layers import Layer
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.engine.stacks import stack_range
+from napari_dmu.microscope.digits import NARROW
 from napari_dmu.viewer.geometry import part_geometry
 from napari_dmu.viewer.layers import LayerData, SpecimenInput, layer_name, record_of, specimen_shape
 from napari_dmu.viewer.record import Geometry, Kind, RunRecord, read_record
 from napari_dmu.viewer.steps import Choices, Step, Work, run_steps
-from napari_dmu.viewer.summary import NARROW
 
 SIDE = 768  # of the largest part, specimen pixels: below a second on two cores at most ratios
 FRAME = "#56b4e9"  # as cells that are matched

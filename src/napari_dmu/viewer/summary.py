@@ -4,15 +4,10 @@ import math
 from collections.abc import Sequence
 
 from napari_dmu.engine.comparison import Comparison
+from napari_dmu.microscope.digits import NARROW, grouped
 from napari_dmu.zoo.registry import SetSummary
 
-NARROW = "\u202f"  # groups digits without a line break
 CHANNELS = 4  # a last axis of a stack that is no longer may be one of colours or channels
-
-
-def grouped(number: int) -> str:
-    """A whole number with its digits in groups of three."""
-    return f"{number:,}".replace(",", NARROW)
 
 
 def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:

@@ -5,7 +5,7 @@ import re
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox
 
-from napari_dmu.viewer.summary import NARROW
+from napari_dmu.microscope.digits import NARROW
 from napari_dmu.viewer.widgets.choice import Steady
 
 # What a number looks like while it is typed: its exponent may still lack its digits.
