@@ -127,6 +127,14 @@ def test_an_image_too_small_for_its_ratio_is_told(shape: tuple[int, int], said: 
 
 
 @pytest.mark.parametrize(
+    ("shape", "said"),
+    [((3, 64, 66), True), ((45, 2, 64, 66), True), ((30, 64, 66), False), ((64, 66), False), ((1, 64, 66), False)],
+)
+def test_a_few_planes_may_be_channels(shape: tuple[int, ...], said: bool) -> None:
+    assert ("if they are channels, split them" in acquisition_summary(shape, available_sets()[0])) == said
+
+
+@pytest.mark.parametrize(
     ("shape", "said"), [((64, 66, 3), True), ((2, 64, 66, 1), True), ((64, 66, 5), False), ((66, 3), False)]
 )
 def test_a_last_axis_that_may_be_one_of_channels_is_doubted(shape: tuple[int, ...], said: bool) -> None:

@@ -7,7 +7,7 @@ from napari_dmu.engine.comparison import Comparison
 from napari_dmu.microscope.digits import NARROW, grouped
 from napari_dmu.zoo.registry import SetSummary
 
-CHANNELS = 4  # a last axis of a stack that is no longer may be one of colours or channels
+CHANNELS = 4  # an axis of a stack that is no longer may be one of colours or channels
 
 
 def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
@@ -31,6 +31,8 @@ def acquisition_summary(shape: Sequence[int] | None, chosen: SetSummary) -> str:
             f" The last axis, {shape[-1]} wide, is taken for the columns: if it holds colours or channels, move it to "
             "the front, or open the image as a colour image."
         )
+    elif planes > 1 and min(n for n in shape[:-2] if n > 1) <= CHANNELS:
+        line += " They share one intensity range: if they are channels, split them, and choose one."
     return line if planes == 1 else f"{grouped(planes)} planes, each measured by {line}"
 
 
