@@ -60,4 +60,4 @@ def test_what_was_asked_for_is_in_the_window(windows: list[Any], monkeypatch: py
     (panel,) = viewer.window.dock_widgets.values()
     choices = panel.settings.choices()
     assert (choices.name, choices.ratio, choices.family) == ("nuclei", 64, "plain")
-    assert (choices.photons, choices.seed, choices.device) == (123.46, 2**31 - 1, "cpu")
+    assert (choices.photons, choices.seed, choices.device) == (123.456, 2**31 - 1, "cpu")

@@ -71,12 +71,13 @@ def test_labels_go_above_their_controls_in_a_large_font(
 
 
 def test_the_rows_of_figures_grow_with_the_font(qtbot: Any, panel_in: Opener, set_font: Callable[[int], None]) -> None:
+    from napari_dmu.viewer.columns import Column
     from napari_dmu.viewer.summary import FIGURES
 
     _, panel = panel_in()
     panel.window().show()
-    for _ in range(3):
-        panel.metrics.add("×64\nnuclei", "cells", {name: "66 (80)" for name, *_ in FIGURES})
+    for run in "abc":
+        panel.metrics.add(Column(run, "×64", "nuclei", (), "cells"), {name: "66 (80)" for name, *_ in FIGURES})
     for points in (9, 18):
         set_font(points)
         assert panel.metrics.rowHeight(0) > panel.metrics.fontMetrics().height()

@@ -6,6 +6,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QTableWidgetSelectionRange
 
+from napari_dmu.viewer.columns import Column
 from napari_dmu.viewer.summary import FIGURES
 from napari_dmu.viewer.widgets.metrics import MetricsTable
 
@@ -18,8 +19,14 @@ def table(qtbot: Any) -> MetricsTable:
     """Two comparisons in which no cells were scored."""
     table = MetricsTable()
     qtbot.addWidget(table)
-    table.add("×64\nnuclei", "one · ×64 nuclei", {**NOTHING, "PSNR (dB)": "34.3", "SSIM": "0.930", "NRMSE": "0.101"})
-    table.add("×4\nnuclei", "one · ×4 nuclei", {**NOTHING, "PSNR (dB)": "41.0", "SSIM": "0.980", "NRMSE": "0.050"})
+    table.add(
+        Column("1", "×64", "nuclei", (), "one · ×64 nuclei"),
+        {**NOTHING, "PSNR (dB)": "34.3", "SSIM": "0.930", "NRMSE": "0.101"},
+    )
+    table.add(
+        Column("2", "×4", "nuclei", (), "one · ×4 nuclei"),
+        {**NOTHING, "PSNR (dB)": "41.0", "SSIM": "0.980", "NRMSE": "0.050"},
+    )
     return table
 
 
