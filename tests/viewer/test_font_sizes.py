@@ -77,7 +77,7 @@ def test_the_rows_of_figures_grow_with_the_font(qtbot: Any, panel_in: Opener, se
     _, panel = panel_in()
     panel.window().show()
     for run in "abc":
-        panel.metrics.add(Column(run, "×64", "nuclei", (), "cells"), {name: "66 (80)" for name, *_ in FIGURES})
+        panel.metrics.add(Column(run, "×64", "nuclei", ("cells",), "cells"), {name: "66 (80)" for name, *_ in FIGURES})
     for points in (9, 18):
         set_font(points)
         assert panel.metrics.rowHeight(0) > panel.metrics.fontMetrics().height()

@@ -20,11 +20,11 @@ def table(qtbot: Any) -> MetricsTable:
     table = MetricsTable()
     qtbot.addWidget(table)
     table.add(
-        Column("1", "×64", "nuclei", (), "one · ×64 nuclei"),
+        Column("1", "×64", "nuclei", ("one",), "one · ×64 nuclei"),
         {**NOTHING, "PSNR (dB)": "34.3", "SSIM": "0.930", "NRMSE": "0.101"},
     )
     table.add(
-        Column("2", "×4", "nuclei", (), "one · ×4 nuclei"),
+        Column("2", "×4", "nuclei", ("one",), "one · ×4 nuclei"),
         {**NOTHING, "PSNR (dB)": "41.0", "SSIM": "0.980", "NRMSE": "0.050"},
     )
     return table
