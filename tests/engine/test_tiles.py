@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -100,11 +101,11 @@ def test_every_pixel_is_in_exactly_one_tile(
 def test_a_small_field_is_one_tile_and_a_large_one_is_many() -> None:
     acquisition, shape, _ = SHAPES["two levels"]
     assert len(plan((2048, 2048), acquisition, shape)) == 1
-    assert len(plan((5000, 7000), acquisition, shape)) == 3 * 4
+    assert len(plan((5000, 7000), acquisition, shape)) == 2 * 3
     # A network on a fine grid keeps many numbers a pixel, so its tiles are smaller.
     fine = DecoderShape(stride=2, widths=(32, 64, 96), blocks=(2, 2, 2))
-    assert len(plan((2048, 2048), acquisition, fine)) == 2 * 2
-    assert len(plan((2048, 2048), acquisition, replace(fine, stride=4))) == 1
+    assert len(plan((3000, 3000), acquisition, fine)) == 2
+    assert len(plan((3000, 3000), acquisition, replace(fine, stride=4))) == 1
 
 
 @pytest.mark.parametrize("megabytes", [200, 500, 2000])
@@ -116,7 +117,24 @@ def test_tiles_take_as_much_memory_as_they_may(megabytes: int, stride: int) -> N
         tiles = plan((20_000, 20_000), acquisition, shape)
     rows, columns = (max(t.read[axis].stop - t.read[axis].start for t in tiles) * acquisition.bin for axis in (0, 1))
     needed = rows * columns * (PIXEL + NUMBER * 32 / stride**2) / 1e6
-    assert 0.8 * megabytes < needed <= megabytes
+    assert 0.7 * megabytes < needed <= megabytes
+
+
+@given(
+    field=st.tuples(st.integers(100, 9000), st.integers(100, 9000)),
+    stride=st.sampled_from([1, 2, 4]),
+    megabytes=st.sampled_from([1, 60, 300, 1000]),
+)
+def test_no_tile_takes_more_memory_than_it_may(field: tuple[int, int], stride: int, megabytes: int) -> None:
+    acquisition = Acquisition(bin=4, exposures=1, period=8)
+    shape = DecoderShape(stride=stride, widths=(8, 8), blocks=(1, 1))
+    with tile_memory(megabytes):
+        tiles = plan(field, acquisition, shape)
+    areas = [math.prod((r.stop - r.start) * acquisition.bin for r in tile.read) for tile in tiles]
+    sizes = {tuple(k.stop - k.start for k in tile.keep) for tile in tiles}
+    smallest = max(max(size) for size in sizes) <= 8 * stride
+    assert max(areas) * (PIXEL + NUMBER * 8 / stride**2) <= 1.05e6 * megabytes or smallest
+    assert sum(math.prod(k.stop - k.start for k in tile.keep) for tile in tiles) == math.prod(field)
 
 
 def test_the_memory_of_a_tile_is_that_of_its_context() -> None:

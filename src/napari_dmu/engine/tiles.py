@@ -12,7 +12,7 @@ from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.reconstruction.shapes import DecoderShape, whole_step
 
 # Memory that decoding a tile takes, about, where nothing else is chosen (MB).
-USUAL_MEMORY = 1000
+USUAL_MEMORY = 1500
 # Of that, bytes for each specimen pixel that is read, and for each number there is for it on the networks' finest grid:
 # measured at ×4, ×64 and ×1024, with heads.
 PIXEL, NUMBER = 64, 30
@@ -82,22 +82,36 @@ def plan(
     """
     step = whole_step(acquisition.period, shape, levels=levels)
     halo = math.ceil(margin(acquisition, shape, extra=extra) / step) * step
-    core = max(step, (side or _side(shape) - 2 * halo) // step * step)
+    cores = _cores(field, step, halo, _room(shape)) if side is None else (max(step, side // step * step),) * 2
     return tuple(
         Tile(
             read=(rows.read, columns.read),
             keep=(rows.keep, columns.keep),
             start=(rows.start, columns.start),
         )
-        for rows in _spans(field[0], acquisition.bin, core, halo)
-        for columns in _spans(field[1], acquisition.bin, core, halo)
+        for rows in _spans(field[0], acquisition.bin, cores[0], halo)
+        for columns in _spans(field[1], acquisition.bin, cores[1], halo)
     )
 
 
-def _side(shape: DecoderShape) -> int:
-    """Side of what can be read for a tile (specimen pixels)."""
-    numbers = shape.widths[0] / shape.stride**2
-    return math.isqrt(int(1e6 * _memory.get() / (PIXEL + NUMBER * numbers)))
+def _room(shape: DecoderShape) -> float:
+    """Specimen pixels that can be read for a tile."""
+    return 1e6 * _memory.get() / (PIXEL + NUMBER * shape.widths[0] / shape.stride**2)
+
+
+def _cores(field: tuple[int, int], step: int, halo: int, room: float) -> tuple[int, int]:
+    """Sides of the fewest tiles of about one size of which none reads more than ``room`` pixels, margins included."""
+    counts = [1, 1]
+    while True:
+        cores = [math.ceil(size / count / step) * step for size, count in zip(field, counts, strict=True)]
+        # Two tiles beside each other have a margin on one side alone.
+        reads = [
+            min(size, core + halo * min(count - 1, 2)) for size, core, count in zip(field, cores, counts, strict=True)
+        ]
+        larger = max((axis for axis in (0, 1) if cores[axis] > step), key=lambda axis: reads[axis], default=None)
+        if larger is None or reads[0] * reads[1] <= room:
+            return cores[0], cores[1]
+        counts[larger] += 1
 
 
 @dataclass(frozen=True)
