@@ -67,8 +67,28 @@ def test_cells_are_those_of_the_whole_field(prominence: float, seed: int, monkey
     np.testing.assert_array_equal(instances(foreground, distance, chosen), packed)
 
 
+def test_what_would_take_more_room_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Diagonal stripes: the box of each is nearly the field."""
+    rows, columns = np.indices((96, 128))
+    foreground = ((rows + columns) % 12 < 6).astype(np.float32)
+    packing = Packing.of(foreground > 0.5)
+    assert packing.packed[0] * packing.packed[1] > 4 * foreground.size
+    seen = []
+    whole = module._parted_pieces
+
+    def watched(smooth: NDArray[np.float32], *rest: Any) -> Any:
+        seen.append(smooth.shape)
+        return whole(smooth, *rest)
+
+    monkeypatch.setattr(module, "_parted_pieces", watched)
+    assert instances(foreground, foreground, InstanceSettings()).max() > 10
+    assert seen == [(96, 128)]
+
+
 class AsItIs:
     """In the place of ``Packing``: the field itself."""
+
+    packed = (0, 0)  # so that it is taken for the smaller one
 
     def __init__(self, mask: NDArray[np.bool_]) -> None:
         self.mask = mask

@@ -38,10 +38,11 @@ def budget(
     as_json: AsJson = False,
 ) -> None:
     """Samples, light, time and noise of an acquisition, and what physics will not allow."""
-    from napari_dmu.cli.reading import read_mapping
+    from napari_dmu.cli.reading import read_acquisition
     from napari_dmu.engine.arguments import settings_of
     from napari_dmu.engine.verbs import load
     from napari_dmu.microscope.budget import light_budget
+    from napari_dmu.microscope.digits import NARROW
     from napari_dmu.microscope.presets import PRESETS
 
     instrument = load(set_name, ratio=ratio, family=family)
@@ -53,7 +54,7 @@ def budget(
         "switching_time": switching_time,
     }
     # What is said on the command line goes before the file, and that before the preset: as 'simulate' has it.
-    further = None if acquisition is None else read_mapping(acquisition)
+    further = None if acquisition is None else read_acquisition(acquisition)
     card = light_budget(settings_of(instrument.acquisition, detector, light, further), instrument.patterns)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
@@ -70,8 +71,9 @@ def budget(
         title += f" · {PRESETS[detector].title}"
     console.print(Text(title, style="bold"))
     table = Table.grid(padding=(0, 2))
+    narrow = (sys.stdout.encoding or "").lower().startswith("utf")
     for label, value in card.lines():
-        table.add_row(Text(label), Text(value))
+        table.add_row(Text(label), Text(value if narrow else value.replace(NARROW, " ")))
     console.print(table)
     for caution in card.warnings:
         console.print(Text.assemble(("Warning: ", "bold yellow"), f"{caution.text} {caution.suggestion}"))

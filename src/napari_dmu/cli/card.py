@@ -48,7 +48,7 @@ def card(one: SetSummary) -> list[tuple[str, str]]:
         ("tensors", one.header.tensors_sha256),
         ("trained on", ", ".join(entry["folder"] for entry in made.recipe.get("training", [])) or "–"),
         ("data", made.data_fingerprint),
-        ("licence", made.data_licence),
+        ("licence", made.data_licence or "–"),
         ("training", f"{made.steps} steps, {made.minutes:.0f} minutes on {made.device}, seed {made.seed}"),
         ("chosen", made.chosen),
         ("versions", ", ".join(f"{name} {version}" for name, version in made.versions.items()) or "–"),

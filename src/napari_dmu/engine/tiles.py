@@ -100,7 +100,10 @@ def _room(shape: DecoderShape) -> float:
 
 
 def _cores(field: tuple[int, int], step: int, halo: int, room: float) -> tuple[int, int]:
-    """Sides of the fewest tiles of about one size of which none reads more than ``room`` pixels, margins included."""
+    """Sides of few tiles of about one size that read no more than ``room`` pixels, their margins included.
+
+    None is smaller than its margin, whatever the room: what is read twice would then take most of the time.
+    """
     counts = [1, 1]
     while True:
         cores = [math.ceil(size / count / step) * step for size, count in zip(field, counts, strict=True)]
@@ -108,10 +111,10 @@ def _cores(field: tuple[int, int], step: int, halo: int, room: float) -> tuple[i
         reads = [
             min(size, core + halo * min(count - 1, 2)) for size, core, count in zip(field, cores, counts, strict=True)
         ]
-        larger = max((axis for axis in (0, 1) if cores[axis] > step), key=lambda axis: reads[axis], default=None)
-        if larger is None or reads[0] * reads[1] <= room:
+        divisible = [axis for axis in (0, 1) if cores[axis] > max(step, halo)]
+        if not divisible or reads[0] * reads[1] <= room:
             return cores[0], cores[1]
-        counts[larger] += 1
+        counts[max(divisible, key=lambda axis: reads[axis])] += 1
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,14 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def resolved(wanted: Path) -> Path:
+    """Where a name leads: a link is followed, so that it stays a link."""
+    try:
+        return wanted.resolve()
+    except (OSError, RuntimeError):
+        return wanted.absolute()
+
+
 def _beside(path: Path) -> Path:
     """A name of its own in the same folder, with the target's name in it where the disk allows so long a one."""
     token = f".{secrets.token_hex(6)}"
@@ -65,11 +73,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     FileError
         The folder does not exist, `path` is a folder, or the disk refused.
     """
-    wanted = Path(path)
-    try:
-        target = wanted.resolve()  # a link is followed, so that it stays a link
-    except (OSError, RuntimeError):
-        target = wanted.absolute()
+    wanted, target = Path(path), resolved(Path(path))
     if not target.parent.is_dir():
         raise FileError(
             f"'{wanted}' cannot be written because the folder '{wanted.parent}' does not exist: make it first."

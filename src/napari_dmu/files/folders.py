@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from napari_dmu.errors import FileError
+from napari_dmu.files.atomic import resolved
 
 # What file browsers leave in a folder that somebody looked at: it keeps nobody from replacing the folder.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -34,7 +35,7 @@ def check_target(path: str | os.PathLike[str], ours: Callable[[Path], Collection
     ------
     FileError
     """
-    wanted, target = Path(path), _resolved(Path(path))
+    wanted, target = Path(path), resolved(Path(path))
     if not target.parent.is_dir():
         raise FileError(
             f"'{wanted}' cannot be written because the folder '{wanted.parent}' does not exist: make it first."
@@ -50,13 +51,6 @@ def check_target(path: str | os.PathLike[str], ours: Callable[[Path], Collection
             f"'{wanted}' holds '{strange[0]}' beside the {what} that would be replaced: move it out of there, or "
             "choose a new folder."
         )
-
-
-def _resolved(wanted: Path) -> Path:
-    try:
-        return wanted.resolve()
-    except (OSError, RuntimeError):
-        return wanted.absolute()
 
 
 @contextlib.contextmanager
@@ -85,7 +79,7 @@ def atomic_folder(
     FileError
         The place cannot be used, or the disk refused.
     """
-    wanted, target = Path(path), _resolved(Path(path))
+    wanted, target = Path(path), resolved(Path(path))
     check_target(wanted, ours, what)
     token = secrets.token_hex(6)
     temporary, older = target.with_name(f".{token}.new"), target.with_name(f".{token}.old")

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.errors import FileError, SettingsError, SpecimenError
 
 Dither = Literal["floyd-steinberg", "ordered"]
 DITHERS: tuple[str, ...] = get_args(Dither)
@@ -115,7 +115,14 @@ def _read(path: Path) -> NDArray[Any]:
 
     if path.suffix.lower() == ".bmp":
         return _read_bmp(path)[None]
-    data = np.asarray(read_specimen(path).data)
+    try:
+        data = np.asarray(read_specimen(path).data)
+    except SpecimenError as error:
+        if "colour" not in str(error):
+            raise
+        raise FileError(  # three or four patterns may be stored as colours
+            f"'{path.name}' holds colours, not patterns: save them with one grey pattern a page."
+        ) from error
     return data.reshape(-1, *data.shape[-2:])
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.cautions import Caution, cautions
-from napari_dmu.microscope.digits import written
+from napari_dmu.microscope.digits import grouped, written
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,10 +75,10 @@ class Budget(BaseModel):
         pixels = f"detector pixels of {self.bin}×{self.bin}"
         return [
             ("Compression", f"×{self.ratio:g} ({pixels}, {_count(self.exposures)})"),
-            ("Samples", f"{written(self.samples_per_megapixel, 9)} per megapixel of specimen"),
+            ("Samples", f"{grouped(round(self.samples_per_megapixel))} per megapixel of specimen"),
             (
                 "Full-resolution camera",
-                f"{written(self.camera_samples_per_megapixel, 9)} samples, SNR {written(self.camera_snr, 3)}",
+                f"{grouped(round(self.camera_samples_per_megapixel))} samples, SNR {written(self.camera_snr, 3)}",
             ),
             ("Light dose", f"{written(self.dose_mean, 3)} mean, {written(self.dose_max, 3)} max (full-on exposures)"),
             ("Fill factor", f"{100 * self.fill_factor:.3g} % of the mirrors on"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_dmu.microscope.acquisition import Acquisition, Psf
-from napari_dmu.microscope.digits import written
+from napari_dmu.microscope.digits import grouped, written
 
 if TYPE_CHECKING:
     from napari_dmu.microscope.budget import Budget
@@ -122,7 +122,7 @@ def _saturation(acquisition: Acquisition, budget: Budget, peak_signal: float, li
         topic="saturation",
         text=(
             f"{specimen} specimen saturates the detector: a white one gives {written(budget.full_scale_fraction, 3)} "
-            f"times what can be read ({written(limit, 9)} electrons) in its brightest detector pixel."
+            f"times what can be read ({grouped(round(limit))} electrons) in its brightest detector pixel."
         ),
         suggestion=suggestion,
     )

@@ -48,7 +48,7 @@ def settings_error(error: ValidationError) -> SettingsError:
     elif first["type"] in ("model_type", "dict_type"):
         advice = "give it settings of its own, one 'name: value' a line below it"
     else:
-        message = first["msg"].replace("Input should be", "it should be").partition(", unable to parse")[0]
+        message = first["msg"].replace("Input should be", "it should be").partition(", unable to")[0]
         advice = f"{message[:1].lower()}{message[1:]}"
     value = first["input"]
     shown = f"{value:g}" if isinstance(value, float) else repr(value)

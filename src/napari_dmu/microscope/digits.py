@@ -11,5 +11,5 @@ def grouped(number: int) -> str:
 
 
 def written(value: float, figures: int = 4) -> str:
-    """So many significant figures, without an exponent, the digits in groups of three."""
+    """So many significant figures, the digits in groups of three; exponents for the very large and the very small."""
     return f"{float(f'{value:.{figures}g}'):,.12g}".replace(",", NARROW)

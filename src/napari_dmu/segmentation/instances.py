@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -48,8 +50,10 @@ def parted(
     if not mask.any():
         return np.zeros(mask.shape, dtype=np.int32)
     smooth = ndimage.gaussian_filter(np.asarray(distance, dtype=np.float32), settings.smoothing)
-    # Most of a field is background, which costs as much as cells do.
+    # Most of a field is background, which costs as much as cells do; but long pieces have wide boxes.
     packing = Packing.of(mask)
+    if math.prod(packing.packed) >= mask.size:
+        return _parted_pieces(np.where(mask, smooth, np.float32(0)), mask, settings)
     return packing.unpack(_parted_pieces(packing.pack(smooth, 0), packing.pack(mask, False), settings))
 
 

@@ -223,13 +223,15 @@ class Recipe(_Part):
             raise ValueError("the entry patterns, a file or folder, goes with family: custom alone: add or remove one")
         if self.patterns is not None:
             try:
-                there = patterns_from_text(self.patterns).shape
+                exposures, period, _ = patterns_from_text(self.patterns).shape
             except (ValueError, IndexError) as error:
                 raise ValueError("the patterns cannot be understood: name the file or folder of them") from error
-            wanted = (self.acquisition.exposures, self.acquisition.period, self.acquisition.period)
-            if there != wanted:
-                sizes = [f"{n} patterns with a period of {p}" for n, p, _ in (there, wanted)]
-                raise ValueError(f"there are {sizes[0]}, not {sizes[1]}: change exposures and period, or the files")
+            a = self.acquisition
+            if (exposures, period) != (a.exposures, a.period):
+                raise ValueError(
+                    f"there are {exposures} patterns with a period of {period}, not {a.exposures} patterns with a "
+                    f"period of {a.period}: change exposures and period, or the files"
+                )
         return self
 
     @model_serializer(mode="wrap")
