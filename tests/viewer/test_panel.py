@@ -431,7 +431,7 @@ def test_detector_and_method_are_used_and_saturation_is_said(qtbot: Any, panel_i
     assert _press(qtbot, panel, "reconstruct").startswith("✓")
     made = record_of(_named(viewer, "reconstruction")[0])
     assert made is not None
-    assert made.settings == {"method": "ridge"}
+    assert made.settings == {"detector": "spad_array", "method": "ridge"}
 
 
 def test_the_first_run_imports_torch_in_the_thread() -> None:

@@ -17,7 +17,7 @@ from napari_dmu.engine.verbs import compare, load, simulate
 from napari_dmu.errors import SpecimenError
 from napari_dmu.files import write_measurement
 from napari_dmu.viewer.finding import key_of
-from napari_dmu.viewer.layers import measurement_of, record_of
+from napari_dmu.viewer.layers import looks_like_mask, measurement_of, record_of
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.steps import Choices, Step, run_steps
@@ -141,6 +141,32 @@ def test_the_measurement_is_not_seen_under_its_reconstruction() -> None:
     image.visible = False
     scene.arrange(side_by_side=False, specimen=specimen)
     assert measurement.visible
+
+
+@pytest.mark.parametrize(
+    ("values", "mask"),
+    [
+        (np.zeros((40, 50), np.uint8), True),
+        (np.zeros((40, 50), bool), True),
+        (np.pad(discs((40, 50))[1].astype(np.uint16)[None].repeat(3, 0), ((4, 0), (0, 0), (0, 0))), True),
+        (np.random.default_rng(0).poisson(3.0, (40, 50)).astype(np.uint8), False),
+        (discs((40, 50))[0], False),
+    ],
+)
+def test_masks_are_told_from_images(values: np.ndarray, mask: bool) -> None:
+    assert looks_like_mask(Image(values)) == mask
+
+
+def test_names_that_the_user_shows_stay() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, _ = add_pair(viewer, "one", 1)
+    own, other = viewer.layers
+    own.name_overlay.visible, own.name_overlay.font_size = True, 20
+    for side_by_side in (False, True, False):
+        scene.arrange(side_by_side=side_by_side, specimen=specimen)
+        assert (own.name_overlay.visible, own.name_overlay.font_size) == (True, 20)
+        assert other.name_overlay.visible == side_by_side
 
 
 def test_names_of_results_end_with_what_they_are() -> None:

@@ -96,7 +96,7 @@ def column(specimen: str = "a", photons: float = 500, **changes: Any) -> Column:
 
 def test_columns_of_the_table_are_called_by_what_they_are() -> None:
     assert titles([column()]) == ["×64\nplain"]
-    assert column().whole == "a · ×64 nuclei plain, 500 photons, learned"
+    assert column().whole == "a · ×64 nuclei plain, 500 photons, background 2, read noise 2, seed 0, learned"
     assert titles([column(settings={"method": "ridge"}), column()]) == ["×64\nridge", "×64\nplain"]
 
 

@@ -40,6 +40,50 @@ def test_what_is_opened_is_chosen_and_a_mask_becomes_its_truth(panel_in: Opener)
         assert panel.truth.currentText() == f"{name} [1] (image)"
 
 
+def test_one_image_after_the_other_is_chosen(panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for name in ("t1", "t10"):
+        viewer.add_image(discs((64, 80), seed=1)[0], name=name)
+        assert panel.specimen.currentText() == name
+    labels = discs((64, 80), seed=1)[1]
+    for name in ("t10_mask", "t1_mask"):
+        viewer.add_labels(labels, name=name)
+    panel.specimen.setCurrentText("t1")
+    assert panel.truth.currentText() == "t1_mask"
+
+
+def test_a_truth_chosen_by_hand_stays_with_its_specimen(panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("one", "two")):
+        add(viewer, name, seed)
+    panel.truth.choose("none")
+    panel.truth.activated.emit(0)  # as a click does
+    panel.specimen.setCurrentText("one")
+    assert panel.truth.currentText() == "one [1] (image)"
+    panel.specimen.setCurrentText("two")
+    assert panel.truth.currentText() == "none"
+    panel.specimen.setCurrentText("one")
+    viewer.layers.remove("one [1]")
+    panel.specimen.setCurrentText("two")
+    panel.specimen.setCurrentText("one")
+    assert panel.truth.currentText() == "none"
+
+
+def test_an_older_result_is_compared_in_sight(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("one", "two")):
+        add(viewer, name, seed)
+        press(qtbot, panel, panel.run_all)
+    panel.specimen.setCurrentText("one")
+    assert panel.cells.isHidden()
+    assert "Compared one" in press(qtbot, panel, panel.buttons["compare"])
+    shown = {record_of(x).specimen for x in viewer.layers if record_of(x) is not None and x.visible}
+    assert shown == {"one"}
+    found = int(panel.cells.count.text().split()[1])
+    numbers = [int(panel.cells.entries[kind].text().split("&nbsp;")[-2]) for kind in ("matched", "invented")]
+    assert found == sum(numbers)
+
+
 def test_a_mask_that_is_selected_is_not_taken_for_the_specimen(qtbot: Any, make_napari_viewer_proxy: Any) -> None:
     from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
 

@@ -41,12 +41,17 @@ class Column:
             info.set_name,
             info.family,
             f"{a.photons:g} ph",
+            f"{a.background:g} ph dark",
             f"{a.read_noise:g} e⁻ read",
             str(record.settings.get("detector", "")),
             f"seed {info.seed}",
             record.specimen,
         )
-        whole = f"{record.specimen} · {record.instrument}, {a.photons:g} photons, {method}"
+        detector = f", {record.settings['detector']}" if record.settings.get("detector") else ""
+        whole = (
+            f"{record.specimen} · {record.instrument}, {a.photons:g} photons, background {a.background:g}, "
+            f"read noise {a.read_noise:g}{detector}, seed {info.seed}, {method}"
+        )
         return cls(f"{record.run} {method}", f"×{info.ratio:g}", kind, others, whole)
 
 

@@ -78,17 +78,25 @@ class Finder:
         if specimen is None:
             return ""
         name = re.sub(r" \[\d+\]$", "", str(specimen.name))  # napari numbers names that are taken
-        for key, _ in self.truths(key_of(specimen)):
-            layer = self.layer(key)
-            if specimen_shape(layer) == specimen_shape(specimen) and str(layer.name).startswith(name):
-                return key
-        return ""
+        named = re.compile(re.escape(name) + r"(?![^\W_])")  # t10 is not named after t1
+        layers = (self.layer(key) for key, _ in self.truths(key_of(specimen)))
+        fitting = [x for x in layers if specimen_shape(x) == specimen_shape(specimen) and named.match(str(x.name))]
+        return key_of(min(fitting, key=lambda x: len(str(x.name)))) if fitting else ""
 
-    def to_measure(self) -> str:
-        """Key of the image that was most likely opened to be measured: the selected one; no result, and no mask."""
-        active = self.layer(self.active_key())
+    def to_measure(self, opened: Any = None) -> str:
+        """Key of the image that was most likely opened to be measured: this one, or the selected one.
+
+        No result, and no mask; else the uppermost of the images that are neither.
+        """
+        active = opened or self.layer(self.active_key())
         fitting = [x for x in self._images() if not looks_like_mask(x)]
         return key_of(active) if active in fitting else key_of(fitting[-1]) if fitting else ""
+
+    def is_live(self, key: str) -> bool:
+        """Whether a key is that of a layer of the live view."""
+        layer = self.layer(key)
+        record = None if layer is None else record_of(layer)
+        return record is not None and record.kind in ("live_image", "live_labels")
 
     def _images(self) -> list[Any]:
         return [x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None]

@@ -61,21 +61,21 @@ def is_rgb(layer: Any) -> bool:
     return bool(getattr(layer, "rgb", False))
 
 
-def holds_whole_numbers(layer: Any) -> bool:
-    """Whether the layer's values could number cells."""
-    return not is_rgb(layer) and np.issubdtype(layer.dtype, np.integer)
-
-
 def looks_like_mask(layer: Any) -> bool:
     """Whether an image layer seems to hold numbered cells: whole numbers, a background of zeros, areas of one value.
 
-    Judged by some rows of the plane in the middle; an image that is read as it is needed is not read for this.
+    Or none at all: nothing but zeros. Judged by some rows of the fullest of three planes; an image that is read as it
+    is needed is not read for this.
     """
     data = array_of(layer)
-    if not holds_whole_numbers(layer) or not isinstance(data, np.ndarray) or data.ndim < 2 or data.size == 0:
+    if is_rgb(layer) or not isinstance(data, np.ndarray) or data.ndim < 2 or data.size == 0:
         return False
-    plane = data[tuple(n // 2 for n in data.shape[:-2])]
-    rows = plane[:: max(1, plane.shape[0] // SAMPLED_ROWS)]
+    if layer.dtype == np.bool_ or not np.issubdtype(layer.dtype, np.integer):
+        return bool(layer.dtype == np.bool_)
+    planes = (data[tuple(n * part // 4 for n in data.shape[:-2])] for part in (1, 2, 3))
+    rows = max((p[:: max(1, p.shape[0] // SAMPLED_ROWS)] for p in planes), key=np.count_nonzero)
+    if not rows.any():
+        return True
     inside = (rows[:, 1:] > 0) & (rows[:, :-1] > 0)
     alike = rows[:, 1:] == rows[:, :-1]
     return bool((rows == 0).any() and inside.any() and alike[inside].mean() > SAME_CELL)

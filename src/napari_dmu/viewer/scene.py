@@ -11,11 +11,13 @@ from napari_dmu.errors import SpecimenError
 from napari_dmu.viewer.compared import COLOURS
 from napari_dmu.viewer.finding import Finder, key_of, record_in
 from napari_dmu.viewer.layers import (
+    LONGEST_NAME,
     OUTLINE,
     LayerData,
     array_of,
     measurement_of,
     record_of,
+    shortened,
     specimen_of,
     specimen_shape,
 )
@@ -44,7 +46,9 @@ class Scene(Finder):
     def __init__(self, viewer: Any) -> None:
         super().__init__(viewer)
         self._compared: list[str] = []  # keys of the layers of the newest comparison
-        self._covered: list[str] = []  # keys of measurements that were hidden because their reconstruction lies on them
+        # Keys of measurements that were hidden because their reconstruction lies on them; the eye brings them back.
+        self._covered: list[str] = []
+        self._named: dict[str, float] = {}  # size of the font by key of the layers whose names were shown here
         # As they were last arranged: side by side or not, how many fields, of which specimen; columns that were set.
         self._arranged = (bool(viewer.canvas.grid.enabled), 0, "")
         self._shape = AUTOMATIC
@@ -53,7 +57,14 @@ class Scene(Finder):
     def usual_truth(self, specimen: str) -> str:
         """Key of the true cells of a specimen as they were last used, else as they seem to be; empty for none."""
         layer = self.layer(specimen)
-        return self._truths.get(specimen) or ("" if layer is None else self.truth_for(layer))
+        used = self._truths.get(specimen)
+        if used == "" or self.layer(used or "") is not None:
+            return used or ""
+        return "" if layer is None else self.truth_for(layer)
+
+    def use_truth(self, specimen: str, truth: str) -> None:
+        """Remember what the user has chosen for a specimen: a key, or empty for none."""
+        self._truths[specimen] = truth
 
     # -- work ----------------------------------------------------------------------------------------
 
@@ -115,6 +126,8 @@ class Scene(Finder):
             [x for x in images if key_of(x) == record.specimen_id],
             [x for x in same if str(x.name) == record.specimen],
             [x for x in same if key_of(x) == chosen and not record.specimen_id],
+            # A file that was saved under its layer's name knows no more of the specimen's than there is of it.
+            [x for x in same if shortened(str(x.name), LONGEST_NAME) == record.specimen],
         ):
             if found:
                 return found[0]
@@ -156,6 +169,8 @@ class Scene(Finder):
                 layer.contour = OUTLINE
             if kinds.get(key_of(layer)) == "measurement":
                 self._hide_results()
+            elif kinds.get(key_of(layer)) in COLOURS:
+                self._show_run(record_in(layer).run)
         added = [self._viewer.add_layer(layer) for layer in layers]
         for layer in added:
             if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", record_in(layer).run)):
@@ -169,6 +184,16 @@ class Scene(Finder):
         for layer in self._viewer.layers:
             if record_of(layer) is not None:
                 layer.visible = False
+
+    def _show_run(self, run: str) -> None:
+        """Cells of a comparison lie on the picture that was compared, not on another one."""
+        set_aside(self._viewer)
+        for layer in self._viewer.layers:
+            record = record_of(layer)
+            if record is not None and record.run != run:
+                layer.visible = False
+            elif record is not None and record.kind == "reconstruction":
+                layer.visible = True
 
     def _show_compared(self, *, visible: bool) -> None:
         """Show or hide the cells of the newest comparison; the other way round the labels that they stand for."""
@@ -189,7 +214,7 @@ class Scene(Finder):
             return
         shown = {record_in(x).run for x in self.of_kind("reconstruction") if x.visible}
         for layer in self.of_kind("measurement"):
-            if layer.visible and record_in(layer).run in shown:
+            if layer.visible and record_in(layer).run in shown and key_of(layer) not in self._covered:
                 layer.visible = False
                 self._covered.append(key_of(layer))
 
@@ -214,8 +239,7 @@ class Scene(Finder):
             grid.enabled = side_by_side
         for layer in self._viewer.layers:
             record = record_of(layer)
-            layer.name_overlay.font_size = NAME_SIZE
-            layer.name_overlay.visible = side_by_side
+            self._name(layer, named=side_by_side)
             if record is not None and record.kind in ("labels", "live_labels"):
                 layer.contour = 0 if side_by_side else OUTLINE
             if record is not None and record.kind == "live_image":  # in a field of its own it is seen where it ends
@@ -225,6 +249,15 @@ class Scene(Finder):
             self._show_compared(visible=not side_by_side)
             self._cover(covered=not side_by_side)
         self._fit(side_by_side, specimen, keep_view=keep_view)
+
+    def _name(self, layer: Any, *, named: bool) -> None:
+        """Show the layer's name in its field, or no more; names that the user shows stay as they are."""
+        overlay, key = layer.name_overlay, key_of(layer)
+        if named and not overlay.visible:
+            self._named[key] = overlay.font_size
+            overlay.font_size, overlay.visible = NAME_SIZE, True
+        elif not named and key in self._named:
+            overlay.font_size, overlay.visible = self._named.pop(key), False
 
     def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:
         """Give the grid its columns, and fit the view where the fields are others than before.
@@ -239,6 +272,10 @@ class Scene(Finder):
         if arranged != self._arranged and not keep_view:
             self._viewer.reset_view(reset_camera_angle=False)
         self._arranged = arranged
+
+    def is_looking(self) -> bool:
+        """Whether the live view's picture is in sight."""
+        return any(layer.visible for layer in self.of_kind("live_image"))
 
     def _is_part(self, layer: Any, specimen: str) -> bool:
         whole = self.layer(specimen)

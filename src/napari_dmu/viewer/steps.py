@@ -206,7 +206,7 @@ def _made_of(
     assert work.record is not None
     fresh = {
         "kind": kind,
-        "settings": settings,
+        "settings": {**work.record.settings, **settings},
         "device": _device(work.choices),
         "seconds": round(time.perf_counter() - start, 3),
     }

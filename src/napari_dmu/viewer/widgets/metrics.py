@@ -117,6 +117,8 @@ class MetricsTable(QTableWidget):
             part.setFont(font)
         height = self.fontMetrics().height() + PADDING
         self._names.setDefaultSectionSize(height)
+        for row in range(self.rowCount()):  # those that were hidden before have Qt's own height
+            self.setRowHeight(row, height)
         rows = sum(not self.isRowHidden(row) for row in range(self.rowCount()))
         least = self.fontMetrics().horizontalAdvance(WIDEST) + PADDING
         self._titles.setMinimumSectionSize(least)

@@ -22,6 +22,7 @@ class OpeningView(PanelView):
     _viewer: Any
     _links: Links
     _runner: Runner
+    _waiting: list[tuple[str, Any]]
 
     def _open_sample(self, key: str) -> None:
         for data, options, kind in samples.open_sample(key):
@@ -58,8 +59,16 @@ class OpeningView(PanelView):
 
         A layer that shows its frames as a plain image is removed.
         """
-        if not self._runner.busy:
+        if self._runner.busy:
+            self._waiting.append((path, instead_of))  # until the work is done
+        else:
             self._runner.begin("Measurement", partial(open_measurement, path), partial(self._on_opened, instead_of))
+
+    def open_waiting(self) -> None:
+        """Open the next of the measurements that came while something was worked on."""
+        if self._waiting and not self._runner.busy and not self._links.closed:
+            path, instead_of = self._waiting.pop(0)
+            self.add_measurement(path, instead_of=instead_of)
 
     def _on_opened(self, instead_of: Any, opened: LayerData) -> None:
         if not self._links.closed:

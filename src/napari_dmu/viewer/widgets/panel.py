@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 
 from napari_dmu.errors import DmuError
 from napari_dmu.segmentation.registry import PATTERN_SET
@@ -36,7 +36,10 @@ class CompressiveMicroscope(OpeningView):
         self._runner = Runner(self, self._links, self.progress, self.cancel, self.status)
         self._live = Live(self, napari_viewer, self._live_request)
         self._fresh = False  # whether the live view was just switched on
-        self._suggested = ("", "")
+        self._suggested: set[tuple[str, str]] = set()
+        self._waiting = []
+        self._active = ""  # key of the layer that was selected last, the live ones aside
+        self._counted = ""  # run whose cells the count is of
         self._worked_on = ""  # key of the specimen that was chosen last
         settings.prefer_own_reader()
         self._connect()
@@ -46,6 +49,7 @@ class CompressiveMicroscope(OpeningView):
 
     def _connect(self) -> None:
         self.specimen.chosen.connect(self._on_specimen)
+        self.truth.activated.connect(self._on_truth)
         for choice in (self.measurement, self.truth, self.settings.segmenter):
             choice.chosen.connect(self._refresh)
         self.settings.changed.connect(self._on_specimen)
@@ -112,13 +116,18 @@ class CompressiveMicroscope(OpeningView):
             return
         if record_of(layer) is None and opened_from_zarr(layer):
             self.add_measurement(str(layer.source.path), instead_of=layer)
-        elif key_of(layer) == self._scene.to_measure():
+        elif key_of(layer) == self._scene.to_measure(layer):
             self.specimen.choose(key_of(layer))
+        if record_of(layer) is None and self.side_by_side.isChecked():
+            self._arrange()  # it has a field, and a name
 
     def _on_active(self, event: Any = None) -> None:
-        if not self._links.closed:
-            self.measurement.choose(self._scene.measured_as(self._scene.active_key()))
-            self._refresh()
+        key = self._scene.active_key()
+        if self._links.closed or key == self._active or self._scene.is_live(key):
+            return
+        self._active = key
+        self.measurement.choose(self._scene.measured_as(key))
+        self._refresh()
 
     def _on_specimen(self) -> None:
         self.truth.offer([("none", "none"), *self._scene.truths(self.specimen.key())])
@@ -130,17 +139,24 @@ class CompressiveMicroscope(OpeningView):
             self.truth.choose("none")  # it belongs to another specimen
         suggestion = self._scene.truth_for(layer)
         # Suggested once for each specimen and labels, so that a choice of none stays.
-        if suggestion and (self.specimen.key(), suggestion) != self._suggested:
-            self._suggested = (self.specimen.key(), suggestion)
+        if suggestion and (self.specimen.key(), suggestion) not in self._suggested:
+            self._suggested.add((self.specimen.key(), suggestion))
             self.truth.choose(suggestion)
         self.luminance.setVisible(layer is not None and is_rgb(layer))
         self.settings.describe(None if layer is None else specimen_shape(layer))
         self._refresh()
 
+    def _on_truth(self, *_: Any) -> None:
+        """By hand: it stays with the specimen."""
+        self._scene.use_truth(self.specimen.key(), "" if self.truth.key() == "none" else self.truth.key())
+
     def _on_another_specimen(self) -> None:
         """Go on with what was measured of it, if anything; what was said is of the one before."""
         self._worked_on = self.specimen.key()
-        self.truth.choose(self._scene.usual_truth(self._worked_on) or "none")
+        if not self.truth.choose(self._scene.usual_truth(self._worked_on) or "none"):
+            self.truth.choose("none")
+        self.cells.clear()
+        self.trust.hide()
         self.measurement.choose(self._scene.measurement_of(self._worked_on))
         if not self._runner.busy:
             self._runner.say("")
@@ -153,7 +169,9 @@ class CompressiveMicroscope(OpeningView):
         if not self.side_by_side.isChecked():
             self._runner.say(self.status.text().removesuffix(UNTICK))  # done as advised
         self._scene.arrange(
-            side_by_side=self.side_by_side.isChecked(), specimen=self.specimen.key(), looking=self._live.on
+            side_by_side=self.side_by_side.isChecked(),
+            specimen=self.specimen.key(),
+            looking=self._scene.is_looking(),
         )
 
     # -- what may be pressed -------------------------------------------------------------------------
@@ -242,7 +260,7 @@ class CompressiveMicroscope(OpeningView):
         first = not self._scene.newest("reconstruction")
         self._scene.add(work.made)
         newest = self._scene.measurements()
-        if "measure" in steps and newest:
+        if "measure" in steps and newest and self._scene.measurement_of(self.specimen.key()) == newest[0][0]:
             self.measurement.choose(newest[0][0])
         if len(steps) > 1 and first:
             self.side_by_side.setChecked(True)
@@ -260,11 +278,16 @@ class CompressiveMicroscope(OpeningView):
         self._runner.say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment))
 
     def _show_cells(self, work: Work) -> None:
+        run = "" if work.record is None else work.record.run
         if work.counts is not None:
             self.cells.show_count(work.counts)
+            self._counted = run
         elif "measure" in work.seconds:
             self.cells.clear()  # what it says is of another measurement
         if work.compared is not None:
+            if run != self._counted:
+                self.cells.show_count((work.compared["matched"] + work.compared["invented"],))
+                self._counted = run
             self.cells.show_compared(work.compared)
 
     def _show_trust(self, steps: tuple[Step, ...], work: Work) -> None:
@@ -280,6 +303,7 @@ class CompressiveMicroscope(OpeningView):
 
     def _on_ended(self) -> None:
         self._refresh()
+        QTimer.singleShot(0, self.open_waiting)  # once all that follows from the end is done
         self.settings.budget.catch_up()  # torch is loaded now
 
     # -- the live view -------------------------------------------------------------------------------
