@@ -84,6 +84,19 @@ def test_an_older_result_is_compared_in_sight(qtbot: Any, panel_in: Opener) -> N
     assert found == sum(numbers)
 
 
+def test_cells_are_counted_again_where_one_comes_back_to_an_image(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    add(viewer, "one", 1)
+    press(qtbot, panel, panel.run_all)
+    found = panel.cells.count.text()
+    viewer.add_image(discs((64, 80), seed=2)[0], name="two")
+    assert panel.cells.isHidden()
+    panel.specimen.setCurrentText("one")
+    press(qtbot, panel, panel.buttons["compare"])
+    assert not panel.cells.count.isHidden()
+    assert panel.cells.count.text() == found
+
+
 def test_a_mask_that_is_selected_is_not_taken_for_the_specimen(qtbot: Any, make_napari_viewer_proxy: Any) -> None:
     from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
 

@@ -156,6 +156,7 @@ class CompressiveMicroscope(OpeningView):
         if not self.truth.choose(self._scene.usual_truth(self._worked_on) or "none"):
             self.truth.choose("none")
         self.cells.clear()
+        self._counted = ""
         self.trust.hide()
         self.measurement.choose(self._scene.measurement_of(self._worked_on))
         if not self._runner.busy:
