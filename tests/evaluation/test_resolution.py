@@ -39,10 +39,11 @@ def test_a_blurred_specimen_with_noise_is_resolved_where_the_signal_is_a_sixth_o
     # Blur exp(−2π²σ²f²) of white detail: the power signal-to-noise ratio is exp(−4π²σ²f²)/noise², and s/(s + 1) = 1/7.
     rng = np.random.default_rng(seed)
     blurred = _filtered(rng.normal(size=(320, 320)), lambda f: np.exp(-2 * (np.pi * sigma * f) ** 2))
-    one, other = (blurred + noise * rng.normal(size=(320, 320)) for _ in range(2))
     frequency = math.sqrt(-math.log(noise**2 / 6)) / (2 * math.pi * sigma)
-    # It scatters by 3 %: a tenth is exceeded once in some hundred draws.
-    assert frc_resolution(one, other) == pytest.approx(max(1 / frequency, 2.0), rel=0.15)
+    # One pair scatters by 3 %, and strays by a tenth once in some hundred draws: the middle one of five does not.
+    pairs = [[blurred + noise * rng.normal(size=(320, 320)) for _ in range(2)] for _ in range(5)]
+    found = np.median([frc_resolution(one, other) for one, other in pairs])
+    assert found == pytest.approx(max(1 / frequency, 2.0), rel=0.1)
 
 
 @given(SEEDS, st.tuples(st.integers(8, 200), st.integers(8, 200)))

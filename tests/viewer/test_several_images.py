@@ -32,6 +32,15 @@ def add(viewer: Any, name: str, seed: int) -> tuple[Any, Any]:
     return first, viewer.add_image(labels.astype(np.uint16), name=f"{name} [1]")
 
 
+def both_run(qtbot: Any, panel_in: Opener) -> tuple[Any, Any]:
+    """Two images with their masks, one after the other through the whole chain."""
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("one", "two")):
+        add(viewer, name, seed)
+        press(qtbot, panel, panel.run_all)
+    return viewer, panel
+
+
 def test_what_is_opened_is_chosen_and_a_mask_becomes_its_truth(panel_in: Opener) -> None:
     viewer, panel = panel_in()
     for seed, name in enumerate(("one", "two")):
@@ -70,10 +79,7 @@ def test_a_truth_chosen_by_hand_stays_with_its_specimen(panel_in: Opener) -> Non
 
 
 def test_an_older_result_is_compared_in_sight(qtbot: Any, panel_in: Opener) -> None:
-    viewer, panel = panel_in()
-    for seed, name in enumerate(("one", "two")):
-        add(viewer, name, seed)
-        press(qtbot, panel, panel.run_all)
+    viewer, panel = both_run(qtbot, panel_in)
     panel.specimen.setCurrentText("one")
     assert panel.cells.isHidden()
     assert "Compared one" in press(qtbot, panel, panel.buttons["compare"])
@@ -109,10 +115,7 @@ def test_a_mask_that_is_selected_is_not_taken_for_the_specimen(qtbot: Any, make_
 
 
 def test_a_specimen_goes_with_its_own_measurement_and_truth(qtbot: Any, panel_in: Opener) -> None:
-    viewer, panel = panel_in()
-    for seed, name in enumerate(("one", "two")):
-        add(viewer, name, seed)
-        press(qtbot, panel, panel.run_all)
+    viewer, panel = both_run(qtbot, panel_in)
     image, _ = discs((64, 80), seed=5)
     viewer.add_image(image, name="three")
     assert panel.truth.currentText() == "none"

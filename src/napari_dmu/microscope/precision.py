@@ -62,9 +62,8 @@ def _switches() -> tuple[bool, tuple[str, ...]]:
 def _turn_off() -> None:
     torch.backends.cudnn.allow_tf32 = False
     for part in _parts():
-        if (
-            part.fp32_precision == "tf32"
-        ):  # "tf32" for everything, which newer PyTorch has too, goes over the old switch
+        # "tf32" for everything, which newer PyTorch has too, goes over the old switch.
+        if part.fp32_precision == "tf32":
             part.fp32_precision = "ieee"
 
 

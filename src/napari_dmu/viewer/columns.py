@@ -16,7 +16,7 @@ class Column:
     Attributes
     ----------
     run
-        Names the measurement.
+        Names what was compared: the measurement and the method.
     ratio, kind
         ``×64``, and what is most worth knowing: the method, the family or the set.
     others

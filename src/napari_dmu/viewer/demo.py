@@ -1,15 +1,11 @@
 """The window of ``napari-dmu demo``: a sample, the panel, and everything run once."""
 
-import math
 from typing import Any
 
 from napari_dmu.errors import SettingsError
 from napari_dmu.viewer import samples
 from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
-
-# The box for photons has two decimals: what it rounds off by less than this is no other light.
-ROUNDING = 1e-3
 
 
 def open_demo(
@@ -52,7 +48,7 @@ def _set(
         raise _refusal("device", device)
     if photons is not None:
         form.photons.fill(photons)
-        if not math.isclose(form.photons.exact(), photons, rel_tol=ROUNDING):
+        if form.photons.exact() != photons:
             raise _refusal("peak of photons", photons)
     if not form.seed.minimum() <= seed <= form.seed.maximum():  # Qt fails on more than 32 bits
         raise _refusal("seed", seed)

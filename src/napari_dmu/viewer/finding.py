@@ -125,6 +125,7 @@ class Finder:
         return "" if found is None else key_of(found)
 
     def of_kind(self, kind: Kind) -> list[Any]:
+        """Layers that hold results of a kind, the uppermost first."""
         return [x for x in reversed(list(self._viewer.layers)) if record_of(x, kind) is not None]
 
     @staticmethod

@@ -70,8 +70,10 @@ def looks_like_mask(layer: Any) -> bool:
     data = array_of(layer)
     if is_rgb(layer) or not isinstance(data, np.ndarray) or data.ndim < 2 or data.size == 0:
         return False
-    if layer.dtype == np.bool_ or not np.issubdtype(layer.dtype, np.integer):
-        return bool(layer.dtype == np.bool_)
+    if layer.dtype == np.bool_:
+        return True
+    if not np.issubdtype(layer.dtype, np.integer):
+        return False
     planes = (data[tuple(n * part // 4 for n in data.shape[:-2])] for part in (1, 2, 3))
     rows = max((p[:: max(1, p.shape[0] // SAMPLED_ROWS)] for p in planes), key=np.count_nonzero)
     if not rows.any():

@@ -11,11 +11,16 @@ from napari_dmu.errors import FileError
 _told: list[Path] = []
 
 
-def note_file() -> Path:
-    """Where the folder is noted down; it need not be there."""
+def own_folder() -> Path:
+    """Where the user's data of this program are; it need not be there."""
     from platformdirs import user_data_path
 
-    return user_data_path("napari-dmu", appauthor=False) / "preferred-sets.txt"
+    return user_data_path("napari-dmu", appauthor=False)
+
+
+def note_file() -> Path:
+    """Where the folder is noted down; it need not be there."""
+    return own_folder() / "preferred-sets.txt"
 
 
 def preferred_folders() -> list[Path]:

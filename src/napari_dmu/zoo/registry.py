@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from napari_dmu.errors import PatternSetError
 from napari_dmu.zoo.header import SUFFIX, SetHeader, read_header
-from napari_dmu.zoo.preferred import preferred_folders
+from napari_dmu.zoo.preferred import own_folder, preferred_folders
 
 if TYPE_CHECKING:
     from napari_dmu.zoo.pattern_set import PatternSet
@@ -99,7 +99,7 @@ class SetSummary:
 
 def folders() -> tuple[Path, ...]:
     """Folders that are searched, in order; the first set of a name, ratio and family wins."""
-    return tuple(dict.fromkeys((*_users_folders(), _data_folder(), SHIPPED)))
+    return tuple(dict.fromkeys((*_users_folders(), own_folder() / "sets", SHIPPED)))
 
 
 def library_folder() -> Path:
@@ -108,18 +108,12 @@ def library_folder() -> Path:
     That is the first one that ``NAPARI_DMU_SETS`` names, the one in napari's preferences, or one among the user's
     data. It may not be there yet.
     """
-    return next(iter(_users_folders()), _data_folder())
+    return next(iter(_users_folders()), own_folder() / "sets")
 
 
 def _users_folders() -> list[Path]:
     named = [Path(p) for p in os.environ.get(FOLDER_VARIABLE, "").split(os.pathsep) if p]
     return [*named, *preferred_folders()]
-
-
-def _data_folder() -> Path:
-    from platformdirs import user_data_path
-
-    return user_data_path("napari-dmu", appauthor=False) / "sets"
 
 
 @lru_cache(maxsize=256)

@@ -140,7 +140,6 @@ class Live(QObject):
         return self._wanted is not None and self._wanted.specimen in keys
 
     def _on_image(self, work: Work) -> None:
-        self._patience.stop()
         if not self._is_there():
             return
         assert self._wanted is not None
@@ -161,12 +160,10 @@ class Live(QObject):
             self.shown.emit(work, came)
 
     def _on_failed(self, error: BaseException) -> None:
-        self._patience.stop()
         self._drop_cells()
         self.failed.emit(error)
 
     def _on_cancelled(self) -> None:
-        self._patience.stop()
         if self._wanted is not None:  # by the user: nothing else is under way
             self._drop_cells()
 
@@ -177,6 +174,7 @@ class Live(QObject):
             set_aside(self._viewer, CELLS_ALONE)
 
     def _on_ended(self) -> None:
+        self._patience.stop()
         if self.links.closed:
             return
         work, self._image = self._image, None
