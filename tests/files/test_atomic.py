@@ -1,5 +1,6 @@
 """A file is there whole or not at all."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -26,8 +27,31 @@ def test_success_puts_the_file_in_place(tmp_path: Path) -> None:
 def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"old")
     with atomic_path(tmp_path / name) as temporary:
+        assert temporary.suffix == (".tif" if name.endswith(".tif") else "")
         temporary.write_bytes(b"new")
     assert (tmp_path / name).read_bytes() == b"new"
+
+
+def test_the_new_file_takes_the_place_of_the_old_one_which_is_never_written_to(tmp_path: Path) -> None:
+    target, also = tmp_path / "a.tif", tmp_path / "also.tif"
+    target.write_bytes(b"old")
+    os.link(target, also)  # a second name of the old file, as a reader who has it open
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(b"new")
+    assert (target.read_bytes(), also.read_bytes()) == (b"new", b"old")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there links are for administrators")
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "a.tif", tmp_path / "link.tif"
+    link.symlink_to(target)
+    for text in (b"first", b"second"):  # to a file that is not there yet, and to one that is
+        with atomic_path(link) as temporary:
+            assert temporary.parent == target.parent
+            temporary.write_bytes(text)
+        assert link.is_symlink()
+        assert target.read_bytes() == text
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])

@@ -185,15 +185,17 @@ def test_noise_below_the_dark_level_is_not_cut_off(tmp_path: Path) -> None:
     np.testing.assert_allclose(electrons, frames.astype(float) - OFFSET, atol=1 / FRACTION)
 
 
-def test_dark_current_is_subtracted_once(tmp_path: Path) -> None:
-    frames = np.full((4, 8, 8), 500, np.uint16)
-    tifffile.imwrite(tmp_path / "dark.tif", np.full((8, 8), 200, np.uint16))
-    common: dict[str, Any] = {"dark_current": 1000.0, "exposure_time": 0.1, "background": 0.0}
+@pytest.mark.parametrize("bin_", [1, 2])
+def test_dark_current_is_subtracted_once(tmp_path: Path, bin_: int) -> None:
+    frames = np.full((4, 8 * bin_, 8 * bin_), 500, np.uint16)
+    tifffile.imwrite(tmp_path / "dark.tif", np.full((8 * bin_, 8 * bin_), 200, np.uint16))
+    common: dict[str, Any] = {"dark_current": 1000.0, "exposure_time": 0.1, "background": 0.0, "camera_bin": bin_}
     by_model = read_camera(write_run(tmp_path, frames, **common))
     by_frame = read_camera(write_run(tmp_path, frames, dark_frame="dark.tif", **common))
-    np.testing.assert_allclose(signal(by_model), 300 / PHOTONS, rtol=1e-9)
-    np.testing.assert_allclose(signal(by_frame), 300 / PHOTONS, rtol=1e-9)
-    assert by_frame.info.acquisition.read_noise == pytest.approx((4 + 100) ** 0.5, rel=1e-3)
+    np.testing.assert_allclose(signal(by_model), bin_**2 * 300 / PHOTONS, rtol=1e-9)
+    np.testing.assert_allclose(signal(by_frame), bin_**2 * 300 / PHOTONS, rtol=1e-9)
+    assert by_model.info.acquisition.dark_electrons == pytest.approx(bin_**2 * 100)
+    assert by_frame.info.acquisition.read_noise == pytest.approx(bin_ * (4 + 100) ** 0.5, rel=1e-3)
 
 
 def test_saturated_camera_pixels_are_told(tmp_path: Path) -> None:
@@ -210,6 +212,7 @@ def test_samples_of_saturated_camera_pixels_count_as_saturated(tmp_path: Path, b
     frames = np.full((4, side, side), 500, np.uint16)
     frames[0, :bin_, : 3 * bin_] = 4095  # three samples as a whole
     frames[1, 0, 0] = 4095  # a hot pixel
+    frames[2, :bin_, :bin_] = 4094  # nearly
     tifffile.imwrite(tmp_path / "dark.tif", np.full((side, side), OFFSET, np.uint16))
     back = read_camera(write_run(tmp_path, frames, bits=12, camera_bin=bin_, dark_frame="dark.tif" if dark else None))
     counts = np.asarray(back.data)
@@ -219,6 +222,44 @@ def test_samples_of_saturated_camera_pixels_count_as_saturated(tmp_path: Path, b
     expected[1, 0, 0] = bin_ == 1
     np.testing.assert_array_equal(full, expected)
     assert (counts[full] == counts.max()).all()
+
+
+def test_what_a_flat_field_raises_has_room(tmp_path: Path) -> None:
+    frames = np.full((4, 16, 16), 3600, np.uint16)
+    flat = np.full((16, 16), 1000, np.uint16)
+    flat[:8] = 200  # a third of the mean
+    tifffile.imwrite(tmp_path / "flat.tif", flat + OFFSET)
+    back = read_camera(write_run(tmp_path, frames, bits=12, flat_field="flat.tif", background=0.0))
+    electrons = np.repeat([3500 * 600 / 200, 3500 * 600 / 1000], 8)[:, None]
+    np.testing.assert_allclose(signal(back), np.broadcast_to(electrons, (4, 16, 16)) / PHOTONS, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("dimmest", "refused"), [(0.04, True), (0.06, False)])
+def test_a_pixel_of_the_flat_field_needs_a_twentieth_of_its_light(
+    tmp_path: Path, dimmest: float, refused: bool
+) -> None:
+    flat = np.full((16, 16), OFFSET + 1000.0, np.float32)
+    flat[3, 4] = OFFSET + 1000.0 * dimmest
+    tifffile.imwrite(tmp_path / "flat.tif", flat)
+    path = write_run(tmp_path, GOOD, flat_field="flat.tif")
+    if not refused:
+        assert read_camera(path).info.field == (64, 64)
+        return
+    with pytest.raises(FileError, match="hardly any light") as caught:
+        read_camera(path)
+    assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_sample_is_saturated_from_half_of_its_camera_pixels_on(tmp_path: Path, dark: bool) -> None:
+    frames = np.full((4, 16, 16), 500, np.uint16)
+    frames[0, 0, :2] = 4095  # two of four
+    frames[1, 2:4, 3] = 4095
+    frames[2, 5, 5] = 4095  # one of four
+    tifffile.imwrite(tmp_path / "dark.tif", np.full((16, 16), OFFSET, np.uint16))
+    back = read_camera(write_run(tmp_path, frames, bits=12, camera_bin=2, dark_frame="dark.tif" if dark else None))
+    full = np.asarray(back.data) >= saturation_count(back.info.acquisition)
+    assert [tuple(place) for place in np.argwhere(full)] == [(0, 0, 0), (1, 1, 1)]
 
 
 def test_what_a_flat_field_raises_is_not_taken_for_saturated(tmp_path: Path) -> None:
@@ -249,6 +290,27 @@ def test_photons_are_estimated_from_the_brightest_bins(tmp_path: Path, instrumen
     back = read_camera(write_run(tmp_path, m.data, photons="auto", gain=m.info.acquisition.electrons_per_count))
     assert back.info.acquisition.photons == pytest.approx(PHOTONS, rel=0.1)
     assert verbs.reconstruct(back, device="cpu")[40:56, 40:56].mean() == pytest.approx(1.0, abs=0.15)
+
+
+def test_photons_are_estimated_without_background_and_dark_current(tmp_path: Path, instrument: PatternSet) -> None:
+    settings: dict[str, Any] = {"quantum_efficiency": 0.5, "dark_current": 20000.0, "exposure_time": 0.2}
+    light = 2000.0 * 16 / 4 + 3000.0  # photons in a quarter of the bin, which the raster lights, and background
+    frames = np.full((4, 32, 32), 0.5 * light + 4000.0 + OFFSET, np.uint16)
+    back = read_camera(write_run(tmp_path, frames, photons="auto", background=3000.0, **settings))
+    assert back.info.acquisition.photons == pytest.approx(2000.0)
+
+
+def test_photons_are_those_of_the_brightest_thousandth(tmp_path: Path, instrument: PatternSet) -> None:
+    frames = np.full((4, 32, 32), 2 + OFFSET, np.uint16)
+    frames[:, 4, 4:8] = 8000 + 2 + OFFSET  # four of 1024 bins
+    frames[:, 20, 20] = 16000 + 2 + OFFSET  # and one that is brighter: an artefact
+    back = read_camera(write_run(tmp_path, frames, photons="auto"))
+    assert back.info.acquisition.photons == pytest.approx(2000.0)
+
+
+def test_an_offset_between_two_counts_is_subtracted_as_it_is(tmp_path: Path) -> None:
+    back = read_camera(write_run(tmp_path, np.full((4, 8, 8), 500, np.uint16), offset=100.5, background=0.0))
+    np.testing.assert_allclose(signal(back), 399.5 / PHOTONS, rtol=1e-9)
 
 
 def test_frames_are_moved_onto_the_patterns(tmp_path: Path, instrument: PatternSet) -> None:

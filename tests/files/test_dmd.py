@@ -60,7 +60,7 @@ def test_the_manifest_says_everything(tmp_path: Path, instrument: PatternSet) ->
     raw = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     manifest = read_manifest(tmp_path / "out")
     assert [e.role for e in manifest.frames] == ["exposure"] * 4 + ["all_on", "all_off", "orientation", "dots"]
-    assert [e.exposure for e in manifest.frames[:4]] == [0, 1, 2, 3]
+    assert [e.exposure for e in manifest.frames] == [0, 1, 2, 3, None, None, None, None]
     assert (raw["set_hash"], raw["exposures"], raw["period"], raw["bin"]) == (instrument.hash, 4, 8, 4)
     assert (raw["columns"], raw["rows"], raw["pitch"], raw["pixel_pitch"]) == (1920, 1080, 7.6, 15.2)
     assert "Texas Instruments" in raw["chip_source"]
@@ -99,6 +99,7 @@ def test_more_frames_than_planes_fill_more_pictures(tmp_path: Path) -> None:
     many = make_set(tmp_path / "s.dmu.safetensors", bin=6, exposures=36, period=12, with_head=False)
     manifest = export_patterns(many, tmp_path / "out", dmd="40x30", packed=True)
     assert [len(p.planes) for p in manifest.packed] == [24, 16]
+    assert [name for p in manifest.packed for name in p.planes] == [e.file for e in manifest.frames]
     np.testing.assert_array_equal(read_export(tmp_path / "out"), many.patterns)
 
 

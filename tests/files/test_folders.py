@@ -39,6 +39,25 @@ def test_the_older_folder_outlives_an_interruption(
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_what_is_put_there_in_the_meantime_is_kept(tmp_path: Path, there: bool) -> None:
+    target = tmp_path / "out"
+    if there:
+        write(target, "old")
+
+    def interrupted() -> None:
+        with atomic_folder(target, ours=lambda _: ("a.txt",)) as temporary:
+            (temporary / "a.txt").write_text("new")
+            target.mkdir(exist_ok=True)
+            (target / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(FileError, match=r"holds 'thesis\.txt'"):
+        interrupted()
+    assert (target / "thesis.txt").read_text() == "years of work"
+    assert (target / "a.txt").exists() == there
+    assert list(tmp_path.iterdir()) == [target]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there a whole path must be shorter than such a name")
 def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path) -> None:
     target = tmp_path / ("ä" * 125 + ".zarr")

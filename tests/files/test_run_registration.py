@@ -18,7 +18,7 @@ from napari_dmu.files.registration import measure_registration
 from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.detector import counts_to_signal
 from napari_dmu.microscope.forward import Microscope
-from napari_dmu.microscope.registration import dot_pattern
+from napari_dmu.microscope.registration import Found, dot_pattern
 from napari_dmu.zoo.pattern_set import PatternSet
 
 SIDE, FIELD, PHOTONS, OFFSET = 2, 320, 2000.0, 100
@@ -102,6 +102,25 @@ def test_a_registration_that_is_no_longer_true_is_told(
     assert capsys.readouterr().out.rstrip().endswith("That is small enough to be left alone.")
 
 
+@pytest.mark.parametrize(
+    ("largest", "had", "advice"),
+    [
+        (0.26, False, "Write the first line into run.yaml, with 'align: resample' for the learned decoder."),
+        (0.24, False, "That is small enough to be left alone."),
+        (0.24, True, "That is small enough to be left alone: take the registration out of run.yaml."),
+    ],
+)
+def test_a_quarter_of_a_pixel_can_be_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], largest: float, had: bool,
+    advice: str,
+) -> None:  # fmt: skip
+    found = Found(Registration(shift=(largest, 0.0)), 40, 0.1, largest)
+    monkeypatch.setattr("napari_dmu.files.registration.measure_registration", lambda run, frames: found)
+    path = write(tmp_path, registration={"shift": [3.0, 2.0]} if had else None)
+    assert main(["register", str(path), str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == advice
+
+
 def test_several_frames_are_averaged_and_json_is_printed(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,6 +148,18 @@ def test_a_flat_field_is_divided_out(run: Path, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "flat.tif", (5000 * flat + OFFSET).astype("f4"))
     found = measure_registration(write(tmp_path, flat_field="flat.tif"), [tmp_path / "slanted.tif"])
     np.testing.assert_allclose(found.registration.shift, TRUE.shift, atol=0.1)
+
+
+def test_only_pixels_at_full_scale_in_the_part_that_is_used_count_as_saturated(run: Path, tmp_path: Path) -> None:
+    frame = tifffile.imread(tmp_path / "dots.tif")
+    frame[0, 0], frame[50, 50] = 4095, 4094  # beside the part, and nearly
+    tifffile.imwrite(tmp_path / "near.tif", frame)
+    found = measure_registration(write(tmp_path, bits=12), [tmp_path / "near.tif"])
+    np.testing.assert_allclose(found.registration.shift, TRUE.shift, atol=0.1)
+    frame[50, 50] = 4095
+    tifffile.imwrite(tmp_path / "full.tif", frame)
+    with pytest.raises(SettingsError, match="saturated in 1 pixels"):
+        measure_registration(run, [tmp_path / "full.tif"])
 
 
 @pytest.mark.parametrize(

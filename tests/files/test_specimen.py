@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_dmu.errors import FileError, SpecimenError
-from napari_dmu.files import read_specimen, tiff, write_image
+from napari_dmu.files import calibration, ome, read_specimen, tiff, write_image
 from napari_dmu.files.ome import fold_axes
 
 UNITS = st.sampled_from(["micrometer", "second", "pixel", "nanometer"])
@@ -89,6 +89,7 @@ def test_types_that_tiff_lacks(tmp_path: Path, dtype: str, stored: str) -> None:
         ("a.tif", np.zeros((3, 3)), "xy", "end with y, x"),
         ("a.tif", np.zeros((2, 3, 3)), "yx", "3 axes"),
         ("a.tif", np.full((3, 3), 2**40), "yx", "cannot hold values beyond"),
+        ("a.tif", np.full((3, 3), -(2**40)), "yx", "cannot hold values beyond"),
     ],
 )
 def test_what_cannot_be_written(tmp_path: Path, name: str, array: np.ndarray, axes: str, match: str) -> None:
@@ -99,7 +100,7 @@ def test_what_cannot_be_written(tmp_path: Path, name: str, array: np.ndarray, ax
 
 def test_other_programs_see_a_calibrated_hyperstack(tmp_path: Path) -> None:
     write_image(
-        tmp_path / "a.tif", np.zeros((3, 2, 8, 9), "u2"), axes="tzyx", scale=(60, 2000, 0.65, 0.65),
+        tmp_path / "a.tif", np.zeros((3, 2, 8, 9), "u2"), axes="tzyx", scale=(60, 2000, 0.65, 0.5),
         units=("second", "nanometer", "micrometer", "micrometer"),
     )  # fmt: skip
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:
@@ -107,7 +108,45 @@ def test_other_programs_see_a_calibrated_hyperstack(tmp_path: Path) -> None:
         xml = tif.ome_metadata
         assert tif.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
     pixels = tifffile.xml2dict(xml)["OME"]["Image"]["Pixels"]
-    assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeZ"], pixels["TimeIncrement"]) == (0.65, 2.0, 60.0)
+    assert [pixels[f"PhysicalSize{axis}"] for axis in "ZYX"] == [2.0, 0.65, 0.5]
+    assert {pixels[f"PhysicalSize{axis}Unit"] for axis in "ZYX"} == {"µm"}
+    assert (pixels["TimeIncrement"], pixels["TimeIncrementUnit"]) == (60.0, "s")
+
+
+@pytest.mark.parametrize(("limit", "big"), [(4 * 30, False), (4 * 30 - 1, True)])
+def test_what_is_too_large_for_a_tiff_becomes_a_bigtiff(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, big: bool
+) -> None:
+    monkeypatch.setattr(ome, "_BIGTIFF_BYTES", limit)
+    image = np.arange(30, dtype="f4").reshape(5, 6)
+    write_image(tmp_path / "a.tif", image, axes="yx", scale=(1, 1), units=("pixel", "pixel"))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.is_bigtiff == big
+    np.testing.assert_array_equal(read_specimen(tmp_path / "a.tif").data, image)
+
+
+def test_a_stack_of_imagej_without_a_spacing_has_planes_one_unit_apart(tmp_path: Path) -> None:
+    for name, more in (("none.tif", {}), ("given.tif", {"spacing": 2.0})):
+        tifffile.imwrite(
+            tmp_path / name, np.zeros((3, 8, 9), "u2"), imagej=True, resolution=(4, 2),
+            metadata={"axes": "ZYX", "unit": "um", **more},
+        )  # fmt: skip
+        back = read_specimen(tmp_path / name)
+        assert back.scale == (more.get("spacing", 1.0), 0.5, 0.25)
+        assert back.units == ("micrometer",) * 3
+
+
+def test_steps_of_lsm_and_metamorph_files() -> None:
+    """What tifffile finds in such files, which it cannot write."""
+    voxel = {"VoxelSizeX": 2.5e-7, "VoxelSizeY": 5e-7, "VoxelSizeZ": 1e-6, "TimeIntervall": 3.0}
+    found = calibration._lsm(voxel)
+    assert {axis: unit for axis, (_, unit) in found.items()} == {**dict.fromkeys("xyz", "micrometer"), "t": "second"}
+    assert [found[axis][0] for axis in "xyzt"] == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    single = {**voxel, "TimeIntervall": 0.0}
+    assert "t" not in calibration._lsm(single)
+    pixel = {"SpatialCalibration": 1, "XCalibration": 0.25, "YCalibration": 500.0, "CalibrationUnits": "nm"}
+    assert calibration._metamorph(pixel)["y"] == (0.5, "micrometer")
+    assert calibration._metamorph({**pixel, "SpatialCalibration": 0}) == {}
 
 
 def test_big_stacks_are_read_plane_by_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +251,10 @@ def test_pages_of_different_size_give_the_first_and_a_note(tmp_path: Path) -> No
     assert "2 images" in image.notes[0]
 
 
-@pytest.mark.parametrize(("dtype", "top"), [("u1", 255), ("u2", 65535)])
-def test_white_is_zero_is_inverted(tmp_path: Path, dtype: str, top: int) -> None:
+@pytest.mark.parametrize(("dtype", "bits", "top"), [("u1", None, 255), ("u2", None, 65535), ("u2", 12, 4095)])
+def test_white_is_zero_is_inverted(tmp_path: Path, dtype: str, bits: int | None, top: int) -> None:
     array = np.arange(20).reshape(4, 5).astype(dtype)
-    tifffile.imwrite(tmp_path / "a.tif", array, photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="miniswhite", bitspersample=bits)
     np.testing.assert_array_equal(read_specimen(tmp_path / "a.tif").data, top - array)
 
 
@@ -224,14 +263,16 @@ def test_unknown_axes_are_planes_not_time(tmp_path: Path) -> None:
     assert read_specimen(tmp_path / "a.tif").axes == ("plane0", "plane1", "y", "x")
 
 
-def test_our_comment_does_not_outlive_an_edit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(8, 7), (4, 16)])  # another size, and as many pixels in another shape
+def test_our_comment_does_not_outlive_an_edit(tmp_path: Path, rows: int, columns: int) -> None:
     write_image(
         tmp_path / "a.tif", np.zeros((2, 8, 8), "u1"), axes=("pattern", "y", "x"), scale=(1, 5, 5), units=("pixel",) * 3
     )
     xml = tifffile.tiffcomment(tmp_path / "a.tif")
-    xml = xml.replace('SizeX="8" SizeY="8" SizeC="2"', 'SizeX="7" SizeY="8" SizeC="2"')
-    tifffile.imwrite(tmp_path / "b.tif", np.zeros((2, 8, 7), "u1"), description=xml.encode(), metadata=None)
-    assert read_specimen(tmp_path / "b.tif").data.shape[-1] == 7
+    xml = xml.replace('SizeX="8" SizeY="8" SizeC="2"', f'SizeX="{columns}" SizeY="{rows}" SizeC="2"')
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((2, rows, columns), "u1"), description=xml.encode(), metadata=None)
+    back = read_specimen(tmp_path / "b.tif")
+    assert (back.data.shape, back.axes) == ((2, rows, columns), ("c", "y", "x"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the disk refuses such names")
