@@ -15,7 +15,7 @@ from support import NO_PSF, discs
 from napari_dmu.errors import SettingsError
 from napari_dmu.evaluation.consistency import consistency, residuals, usual_limit, usual_tolerance
 from napari_dmu.microscope.acquisition import Acquisition
-from napari_dmu.microscope.detector import sample_counts
+from napari_dmu.microscope.detector import sample_counts, saturation_count
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.patterns import make_patterns
 from napari_dmu.microscope.presets import PRESETS, apply_preset
@@ -92,6 +92,14 @@ def test_saturated_samples_are_left_out_and_counted() -> None:
     assert dark.chi_square > 100  # an image that is too bright for dark data is not excused by its saturation
 
 
+def test_an_image_is_not_blamed_for_light_beyond_what_can_be_measured() -> None:
+    acquisition = _acquisition(photons=1000.0, full_well=5000.0)
+    nearly = np.full((3, 4, 4), saturation_count(acquisition) - 1, np.uint16)
+    found = residuals(nearly, np.full(nearly.shape, 16.0), acquisition)  # 16000 electrons
+    assert found.used.all()
+    np.testing.assert_allclose(found.square, acquisition.electrons_per_count**2)
+
+
 def test_nothing_is_known_where_everything_is_saturated() -> None:
     acquisition = _acquisition(photons=1000.0, full_well=10.0)
     signal = _signal(np.ones((16, 16)), acquisition)
@@ -141,6 +149,12 @@ def test_the_limit_has_the_right_share_below(values: list[float], quantile: floa
     assert below >= min(quantile, 1.0)
     assert limit == 1.0 or limit in values
     assert usual_limit([], quantile=quantile) == math.inf
+
+
+@pytest.mark.parametrize(("quantile", "rank"), [(0.5, 51), (0.9, 91), (0.99, 100), (0.999, 100)])
+def test_the_limit_allows_for_an_image_that_is_not_among_the_examples(quantile: float, rank: int) -> None:
+    """Of n examples it is that of rank ⌈(n + 1)·quantile⌉, where there are so many."""
+    assert usual_limit([*range(100, 0, -1), math.nan], quantile=quantile) == rank
 
 
 def test_shapes_must_agree() -> None:

@@ -44,6 +44,11 @@ def test_the_curve_is_the_share_of_pixels(seed: int, log_factor: float) -> None:
     assert (np.diff(curve) >= 0).all()
 
 
+def test_an_error_as_large_as_its_bar_is_covered() -> None:
+    curve = coverage_curve(np.full((2, 2), -FACTORS[100]), np.ones((2, 2)))
+    assert (curve[99], curve[100]) == (0.0, 1.0)
+
+
 def test_calibrated_error_bars_cover_new_images_and_uncalibrated_ones_do_not() -> None:
     factor = conformal_factor({"all": curves(40, 0)}, 0.9)
     assert factor == pytest.approx(NEEDED, rel=0.06)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support import assert_sentence, discs, make_set
+from support import NO_PSF, assert_sentence, discs, make_set
 
 from napari_dmu.errors import Cancelled, DmuError
 from napari_dmu.evaluation.image_quality import image_quality
-from napari_dmu.evaluation.limit_lines import Arm, Scene, plain_picture
+from napari_dmu.evaluation.limit_lines import Arm, Scene, _ceilings, plain_picture
 from napari_dmu.evaluation.limits import Limits, limits, linear_efficiency, verdict
-from napari_dmu.microscope.acquisition import Acquisition
+from napari_dmu.microscope.acquisition import Acquisition, Psf
 from napari_dmu.reconstruction.inference import decode
 from napari_dmu.zoo.pattern_set import PatternSet
 
@@ -20,10 +20,10 @@ IMAGES = [discs((64, 72), seed=seed)[0] for seed in range(3)]
 OTHERS = [discs((80, 80), seed=50 + seed)[0] for seed in range(4)]
 
 
-def arm(instrument: PatternSet) -> Arm:
+def arm(instrument: PatternSet, *, gain: float = 1.0) -> Arm:
     def picture(counts: NDArray[np.unsignedinteger]) -> NDArray[np.floating]:
         numbers = torch.from_numpy(counts.astype(np.float32))[None]
-        return decode(instrument.decoder, numbers, instrument.acquisition).image[0, 0].numpy()
+        return gain * decode(instrument.decoder, numbers, instrument.acquisition).image[0, 0].numpy()
 
     return Arm(instrument.patterns, instrument.acquisition, picture)
 
@@ -35,8 +35,8 @@ def instrument(tmp_path_factory: pytest.TempPathFactory) -> PatternSet:
 
 @pytest.fixture(scope="module")
 def found(instrument: PatternSet) -> Limits:
-    ours = arm(instrument)
-    return limits(IMAGES, instrument.acquisition, ours=ours, plain=ours, training=OTHERS, steps=20)
+    worse = arm(instrument, gain=0.7)
+    return limits(IMAGES, instrument.acquisition, ours=arm(instrument), plain=worse, training=OTHERS, steps=20)
 
 
 def test_lines_are_in_the_order_that_physics_wants(found: Limits) -> None:
@@ -61,8 +61,8 @@ def test_numbers_follow_from_the_lines(found: Limits) -> None:
         (lines["mean"].mse - lines["own_lmmse"].mse) / (lines["mean"].mse - optimum)
     )
     assert 0 < found.linear_efficiency <= 1
-    # Here plain is the very same set.
-    assert found.pattern_gain == 0
+    assert found.pattern_gain == pytest.approx(lines["ours"].psnr - lines["plain_set"].psnr)
+    assert found.pattern_gain > 1  # here plain is the same set with a decoder that is too dark
     assert found.headroom == pytest.approx(lines["shot_noise"].psnr - lines["ours"].psnr)
     assert found.statistics == "4 training images"
     assert Limits.model_validate_json(found.model_dump_json()) == found
@@ -96,6 +96,28 @@ def test_an_image_is_not_judged_by_its_own_statistics() -> None:
     assert scene.statistics(None, 4).mean == pytest.approx(0.25)
     trained = Scene(IMAGES[:1], a, [np.full((32, 32), 0.5, np.float32)], 0)
     assert trained.statistics(0, 4).mean == pytest.approx(0.5)
+
+
+def test_full_resolution_has_the_light_of_all_exposures_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    blur = Psf(sigma=1.5)
+    a = Acquisition(bin=4, exposures=4, period=4, photons=100, background=3, dark_current=50, contrast=200,
+                    emission=blur)  # fmt: skip
+    patterns = np.ones((4, 4, 4), np.uint8)
+    patterns[0] = 0  # three exposures are lit
+    scene, used = Scene(IMAGES, a, OTHERS, 0), []
+
+    def linear(acquisition: Acquisition, patterns: torch.Tensor, index: int) -> torch.Tensor:
+        used.append(acquisition)
+        return scene.images[index]
+
+    monkeypatch.setattr(scene, "linear", linear)
+    for _, _, picture in _ceilings(scene, Arm(patterns, a, lambda counts: counts)):
+        picture(0)
+    full, quiet = used
+    for one in used:
+        assert (one.bin, one.exposures, one.photons, one.contrast) == (1, 1, 300.0, None)
+    assert (full.read_noise, full.background, full.dark_current, full.emission) == (2.0, 3.0, 50.0, blur)
+    assert (quiet.read_noise, quiet.background, quiet.dark_current, quiet.emission) == (0.0, 0.0, 0.0, NO_PSF)
 
 
 def test_less_light_brings_the_lines_down() -> None:

@@ -86,6 +86,14 @@ def test_a_small_case_by_hand() -> None:
     assert card.warnings == ()
 
 
+@pytest.mark.parametrize(("full_well", "least"), [(None, 7990), (5000.0, 5000), (30_000.0, 7990)])
+def test_what_can_be_read_ends_at_the_well_or_at_full_scale(full_well: float | None, least: float) -> None:
+    acquisition = settings(gain=2.0, offset=100, bits=12, full_well=full_well)
+    assert readable_electrons(acquisition) == least
+    card = light_budget(acquisition, np.ones((2, 16, 16)))
+    assert card.full_scale_fraction == pytest.approx((1000 * 64 + 2) / least)
+
+
 @pytest.mark.parametrize("detector", PRESETS)
 def test_the_expected_snr_is_that_of_the_detector(detector: str) -> None:
     acquisition = apply_preset(settings(photons=10, exposures=1, exposure_time=0.02), detector)
@@ -125,6 +133,14 @@ def test_patterns_finer_than_the_excitation_are_warned_about() -> None:
     assert "pattern" not in topics(light_budget(settings(), blocks(acquisition, 1)))
     # No structure, nothing to lose.
     assert "pattern" not in topics(light_budget(acquisition, np.ones((2, 16, 16))))
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.0, 1.5, 2.0])
+def test_the_finest_feature_keeps_half_its_contrast_and_one_pixel_less_does_not(sigma: float) -> None:
+    acquisition = settings(excitation=Psf(sigma=sigma))
+    finest = light_budget(acquisition, blocks(acquisition, 8)).finest_feature
+    least, finer = (math.exp(-2 * (math.pi * sigma / (2 * width)) ** 2) for width in (finest, finest - 1))
+    assert least >= 0.5 > finer
 
 
 def test_contrast_of_stripes_is_the_transfer_of_the_psf() -> None:
@@ -216,6 +232,11 @@ def test_offset_that_cuts_read_noise_is_warned_about() -> None:
     patterns = np.ones((2, 16, 16))
     assert topics(light_budget(settings(offset=0, background=0), patterns)) == {"offset"}
     assert topics(light_budget(settings(offset=12, background=0), patterns)) == set()
+    # Light that is always there lifts the dark samples as well.
+    assert topics(light_budget(settings(offset=0, background=6), patterns)) == set()
+    # What is suggested is in counts, and twice what is needed.
+    (caution,) = light_budget(settings(offset=1, background=0, read_noise=10, gain=4.0), patterns).warnings
+    assert caution.suggestion == "Use an offset of 15 counts or more."
     assert topics(light_budget(apply_preset(settings(background=0, photons=50), "spad_array"), patterns)) == set()
 
 

@@ -176,6 +176,11 @@ def test_saturation_at_full_scale_is_reported() -> None:
     assert saturation_count(acquisition.model_copy(update={"full_well": 1e6})) == 4095
 
 
+def test_a_sample_is_saturated_from_three_read_noises_below_the_full_well_on() -> None:
+    acquisition = plain(full_well=1000, read_noise=5, gain=2.0, offset=100)
+    assert saturation_count(acquisition) == round((1000 - 3 * 5) / 2) + 100
+
+
 def test_automatic_gain_leaves_room_for_read_noise_above_the_well() -> None:
     acquisition = plain(photons=1e5, full_well=100_000, read_noise=50, bits=16)
     counts = sample_counts(flat(16.0), acquisition, seed=0)
@@ -184,13 +189,17 @@ def test_automatic_gain_leaves_room_for_read_noise_above_the_well() -> None:
 
 
 def test_training_model_saturates_as_the_sampler_does() -> None:
-    for settings in ({"full_well": 800.0}, {"gain": 0.2, "bits": 12, "offset": 0}):
+    for settings, most in (
+        ({"full_well": 800.0}, 8.0),
+        ({"gain": 0.2, "bits": 12, "offset": 0}, 8.19),
+        ({"gain": 0.2, "bits": 12, "offset": 1000}, 6.19),
+    ):
         acquisition = plain(photons=100, background=0, read_noise=3, **settings)
         counts = sample_counts(flat(12.0), acquisition, seed=1).astype(float)
         exact = counts_to_signal(torch.from_numpy(counts), acquisition)
         generator = torch.Generator().manual_seed(1)
         trained = noisy_signal(torch.from_numpy(flat(12.0))[None], acquisition, generator=generator)
-        assert float(exact.mean()) == pytest.approx(8.0 if "full_well" in settings else 8.19, rel=1e-3)
+        assert float(exact.mean()) == pytest.approx(most, rel=1e-3)
         assert float(trained.mean()) == pytest.approx(float(exact.mean()), rel=2e-3)
 
 
@@ -214,6 +223,13 @@ def test_read_noise_that_rounding_takes_away_leaves_numbers() -> None:
     for level in (0.05, 0.1, 0.2):
         quiet = acquisition.model_copy(update={"read_noise": level})
         assert torch.isfinite(noisy_signal(clean, quiet)).all()
+
+
+@pytest.mark.parametrize("read", [1.0, 1.5, 3.0, 40.0])
+def test_rounding_is_uniform_noise_where_the_read_noise_is_a_count_or_more(read: float) -> None:
+    for gain in (1.0, 0.5):
+        found = float(rounding_variance(plain(gain=gain, read_noise=read * gain)))
+        assert found == pytest.approx(gain**2 / 12, rel=1e-6)
 
 
 def test_training_model_takes_noise_per_example() -> None:

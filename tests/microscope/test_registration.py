@@ -143,6 +143,15 @@ def test_specks_beside_the_dots_do_no_harm() -> None:
     np.testing.assert_allclose(found.registration.shift, (2, 1), atol=0.1)
 
 
+def test_noise_where_the_slide_is_dark_makes_no_dots() -> None:
+    light = seen(Registration(shift=(2, 1)), field=768)
+    light[:, light.shape[1] // 2 :] = 0
+    light += np.random.default_rng(0).normal(0, 0.03 * light.max(), light.shape)
+    found = find_registration(light, 8, period=PERIOD, bin=BIN)
+    assert found.dots == 12 * 6
+    np.testing.assert_allclose(found.registration.shift, (2, 1), atol=0.3)
+
+
 @pytest.mark.parametrize(
     ("image", "words"),
     [

@@ -1,5 +1,7 @@
 """The closed form against matrices written out, against known results, and against measurements."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from linear_support import exponential, matrix, white
@@ -51,6 +53,13 @@ def test_error_is_that_of_the_matrices(exposures: int, bin: int, period: int, ce
     statistics = exponential(LinearEstimate.reach(acquisition))
     found = float(LinearEstimate(acquisition, statistics, cells=cells).error(patterns))
     assert found == pytest.approx(written_out(acquisition, patterns, cells=cells), rel=1e-3)
+
+
+def test_what_pooling_took_away_is_lost() -> None:
+    a = small(2, 2, 4)
+    statistics = exponential(LinearEstimate.reach(a))
+    errors = [float(LinearEstimate(a, one).error(grey(a))) for one in (statistics, replace(statistics, lost=0.01))]
+    assert errors[1] == pytest.approx(errors[0] + 0.01)
 
 
 def test_independent_pixels_have_a_formula() -> None:

@@ -1,5 +1,7 @@
 """Noise-free floors: known values, orderings, and the pictures that go with them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from linear_support import exponential, matrix, white
@@ -9,6 +11,7 @@ from napari_dmu.errors import SettingsError
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.reconstruction.linear_estimate import LinearEstimate
 from napari_dmu.reconstruction.linear_floor import (
+    _spectrum,
     any_reach_floor,
     block_components,
     block_floor,
@@ -76,6 +79,27 @@ def test_pictures_lose_less_with_more_samples_and_nothing_with_all() -> None:
         assert errors[-1] == pytest.approx(0, abs=1e-12)
     once = keep_components(image, statistics, 4, 4)
     torch.testing.assert_close(keep_components(once, statistics, 4, 4)[:20, :28], once[:20, :28])
+
+
+def test_statistics_that_end_before_the_field_keep_their_variance() -> None:
+    """They fade out, so that no frequency rings below zero: what is cut off there would come on top."""
+    far = exponential(12, length=1000)
+    assert float(_spectrum(far, 60, 80).mean()) == pytest.approx(far.variance)
+
+
+def test_frequencies_are_chosen_by_what_is_known_within_four_periods() -> None:
+    near = exponential(40)
+    apart = (torch.arange(-40, 41).abs() > 16).double()
+    far = torch.maximum(apart[:, None], apart[None, :]) * torch.cos(torch.pi * torch.arange(-40, 41))
+    other = replace(near, covariance=near.covariance + near.variance * (far + far.T))
+    image = torch.rand(36, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(keep_frequencies(image, near, 4, 3), keep_frequencies(image, other, 4, 3))
+
+
+def test_what_pooling_took_away_is_lost() -> None:
+    pooled = replace(exponential(16), lost=0.01)
+    for floor in (block_floor, any_reach_floor):
+        assert floor(pooled, 4, 4) == pytest.approx(floor(exponential(16), 4, 4) + 0.01)
 
 
 def test_pooled_components_are_constant_over_a_pool() -> None:

@@ -81,6 +81,19 @@ def test_a_dark_sample_is_never_certain() -> None:
     assert float(signal_variance(torch.tensor(-3.0), acquisition)) > 0
 
 
+@pytest.mark.parametrize(("background", "dark_current", "electrons"), [(0.0, 0.0, 1), (0.4, 1.0, 1), (8.0, 10.0, 5)])
+def test_the_shot_noise_is_that_of_one_electron_at_least(
+    background: float, dark_current: float, electrons: float
+) -> None:
+    """What comes without a specimen counts: background at an efficiency of one half, dark current in 0.1 s."""
+    acquisition = Acquisition(
+        bin=8, exposures=1, period=8, photons=300.0, quantum_efficiency=0.5, background=background, read_noise=3.0,
+        dark_current=dark_current, gain=1.0,
+    )  # fmt: skip
+    found = float(signal_variance(torch.tensor(-0.1), acquisition)) * (0.5 * 300.0) ** 2
+    assert found == pytest.approx(electrons + 3.0**2 + 1 / 12, rel=1e-5)
+
+
 def test_whitening_inverts_the_covariance_of_every_bin() -> None:
     microscope = _microscope(bin=4, period=8, exposures=3, dtype=torch.float64)
     gram = pattern_gram(microscope)

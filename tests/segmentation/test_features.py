@@ -113,6 +113,18 @@ def test_a_turned_plane_keeps_its_areas_and_shapes() -> None:
     np.testing.assert_allclose(turned["centroid x (world)"], centres @ affine[1])
 
 
+def test_a_sheared_plane_has_the_areas_and_shapes_of_the_world() -> None:
+    labels = discs((50, 60), seed=3, count=4)[1]
+    labels[::3] = 0
+    affine = np.eye(3)
+    affine[:2, :2] = [[0.5, 0.9], [-0.2, 0.7]]
+    table = label_features(labels, affine=affine)
+    np.testing.assert_allclose(table["area (world²)"], table["area (pixels)"] * (0.5 * 0.7 + 0.9 * 0.2))
+    for label, found in zip(table["label"], table["eccentricity"], strict=True):
+        small, large = np.linalg.eigvalsh(np.cov(affine[:2, :2] @ np.nonzero(labels == label)))
+        assert found == pytest.approx(np.sqrt(1 - small / large))
+
+
 @pytest.mark.parametrize("shape", [(8, 8), (3, 8, 8), (0, 8, 8)])
 def test_nothing_gives_a_table_without_rows(shape: tuple[int, ...]) -> None:
     table = label_features(np.zeros(shape, np.uint16), np.zeros(shape))

@@ -83,6 +83,8 @@ def test_doubtful_cells_are_dropped() -> None:
         instances(probability, distance_target(truth), InstanceSettings(confidence=c)).max() for c in (0.0, 0.6, 0.8)
     ]
     assert counts == [2, 2, 1]
+    exactly = (truth > 0) * 0.75
+    assert instances(exactly, distance_target(truth), InstanceSettings(confidence=0.75)).max() == 2
 
 
 def test_the_middle_of_a_large_cell_is_flat() -> None:
