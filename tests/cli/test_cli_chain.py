@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 from cli_support import Command
+from support import discs, make_set
 
 from napari_dmu.engine.verbs import compare
-from napari_dmu.files import read_measurement, read_specimen
+from napari_dmu.files import read_measurement, read_specimen, write_image
 from napari_dmu.files.kernel import read_kernel
 from napari_dmu.files.samples import sample_folder
 
@@ -57,6 +58,26 @@ def test_a_stack_of_the_samples(command: Command, tmp_path: Path, name: str, axe
     assert found["plane_count"] == read_specimen(specimen).data.shape[0]
     assert (found["psnr"] or 0) > 20
     assert (found["f1"] or 0) > 0.3
+
+
+def test_a_stack_that_does_not_begin_at_the_origin(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path))
+    make_set(tmp_path / "discs.dmu.safetensors")
+    stack = np.stack([np.rint(3000 * discs((40, 48), seed=seed, count=3)[0]) for seed in (1, 2)]).astype(np.uint16)
+    write_image(
+        tmp_path / "away.ome.tif", stack, axes="tyx", scale=(30.0, 0.5, 0.25),
+        units=("second", "micrometer", "micrometer"), translate=(60.0, 100.0, -20.0),
+    )  # fmt: skip
+    m, _, _ = chain(
+        command, tmp_path / "away.ome.tif", tmp_path, "--set", "discs", "--ratio", "4", "--family", "raster"
+    )
+    assert command("assess", m, "-o", tmp_path / "maps").status == 0
+    fine, coarse = (read_specimen(tmp_path / "maps" / f"{name}.tif") for name in ("imagined", "chi_square"))
+    assert (fine.scale, fine.translate) == ((30.0, 0.5, 0.25), (60.0, 100.0, -20.0))
+    assert coarse.scale == pytest.approx((30.0, 4 * 0.5, 4 * 0.25))
+    assert coarse.translate == pytest.approx((60.0, 100.0 + 1.5 * 0.5, -20.0 + 1.5 * 0.25))
 
 
 def test_three_real_images_of_nuclei(command: Command, shared_data: Path, tmp_path: Path) -> None:

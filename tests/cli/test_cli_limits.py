@@ -1,7 +1,9 @@
 """``napari-dmu limits``: the table, JSON, and wrong use in one sentence."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import tifffile
 from cli_support import Command
 from support import discs, make_set
 
+from napari_dmu.errors import SpecimenError
 from napari_dmu.evaluation.limits import Limits
+from napari_dmu.microscope.acquisition import Acquisition
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,40 @@ def test_a_ratio_whose_bin_is_odd(command: Command, folder: Path) -> None:
     run = command("limits", *sorted(folder.glob("*.tif")), "--ratio", "81", "--exposures", "1", "--json")
     assert run.status == 0, run.err
     assert json.loads(run.out)["bin"] == 9
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the yardstick is asked for, which is then not drawn up."""
+    seen: dict[str, Any] = {}
+
+    def yardstick(images: list[np.ndarray], acquisition: Acquisition, **rest: Any) -> None:
+        seen.update(rest, images=images, acquisition=acquisition)
+        raise SpecimenError("Seen: that is enough.")
+
+    monkeypatch.setattr("napari_dmu.evaluation.limits.limits", yardstick)
+    return seen
+
+
+def test_without_a_set_there_are_four_exposures(command: Command, folder: Path, asked: dict[str, Any]) -> None:
+    command("limits", folder / "0.tif", "--ratio", "64")
+    a = asked["acquisition"]
+    assert (a.exposures, a.bin, a.period) == (4, 16, 16)
+    assert (asked["ours"], asked["plain"], asked["training"], asked["seed"]) == (None, None, [], 0)
+
+
+def test_all_lines_have_the_light_that_is_asked_for(
+    command: Command, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("NAPARI_DMU_SETS", os.pathsep.join((str(folder), str(tmp_path))))
+    make_set(tmp_path / "plain.dmu.safetensors", family="plain", period=4, with_head=False)
+    light = ("--photons", "50", "--read-noise", "3", "--background", "7")
+    further = ("--seed", "5", "--doubling-gain", "0.2", "--seed-spread", "0.1", "--train", folder)
+    command("limits", folder / "0.tif", "--ratio", "4", "--set", "discs", "--family", "raster", *light, *further)
+    for a in (asked["acquisition"], asked["ours"].acquisition, asked["plain"].acquisition):
+        assert (a.photons, a.read_noise, a.background) == (50, 3, 7)
+    assert (asked["seed"], asked["doubling_gain"], asked["seed_spread"]) == (5, 0.2, 0.1)
+    assert len(asked["training"]) == 3
 
 
 @pytest.mark.parametrize(

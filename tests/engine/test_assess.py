@@ -95,15 +95,33 @@ def test_with_a_calibration_there_are_error_bars_and_usual_limits(trusted: Patte
     np.testing.assert_allclose(again.error_bar, found.error_bar, rtol=1e-4)
 
 
-def test_an_image_that_is_not_the_sets_own_has_no_error_bar(trusted: PatternSet) -> None:
+@pytest.mark.parametrize("index", [0, 1])
+def test_an_image_that_is_not_the_sets_own_has_no_error_bar(trusted: PatternSet, index: int) -> None:
     measurement = dmu.simulate(_stack(2), trusted)
     image = dmu.reconstruct(measurement, instrument=trusted)
-    image[1] = dmu.reconstruct(measurement, instrument=trusted, method="ridge")[1]
+    image[index] = dmu.reconstruct(measurement, instrument=trusted, method="ridge")[index]
     found = dmu.assess(measurement, image, instrument=trusted)
     assert found.error_bar is None
     assert not found.own
     assert all(plane.spread is None for plane in found.planes)
     assert "no error bar, because it is known for the learned reconstruction alone" in found.sentence
+
+
+@pytest.mark.parametrize(("away", "own"), [(1e-3, True), (3e-3, False)])
+def test_an_image_is_the_sets_own_within_what_devices_differ_by(trusted: PatternSet, away: float, own: bool) -> None:
+    measurement = dmu.simulate(_stack(1)[0], trusted)
+    image = dmu.reconstruct(measurement, instrument=trusted)
+    low, high = measurement.info.intensity_range
+    image[20, 30] += away * (high - low)
+    assert dmu.assess(measurement, image, instrument=trusted).own == own
+
+
+def test_figures_are_means_over_the_planes_that_can_be_judged() -> None:
+    lost = _plane(chi_square=math.nan, misfit=math.nan, saturated=1.0)
+    image = np.zeros((3, 4, 5), np.float32)
+    found = Assessment(None, image, image, (_plane(misfit=1.0), lost, _plane(misfit=2.0)), 0.9, True)
+    assert (found.misfit, found.chi_square, found.saturated) == (1.5, 40.0, pytest.approx(1 / 3))
+    assert math.isnan(Assessment(None, image[:1], image[:1], (lost,), 0.9, True).misfit)
 
 
 def test_wide_error_bars_are_out_of_the_ordinary(trusted: PatternSet) -> None:
@@ -235,6 +253,7 @@ def _plane(**changes: Any) -> PlaneAssessment:
             "38 % of the contrast is imagined.",
         ),
         ([_plane(misfit=7.31)], {}, "Does not fit the data (χ² 7.3, usual up to 1.6): the specimen is unlike "),
+        ([_plane(misfit=73.12)], {}, "Does not fit the data (χ² 73, usual up to 1.6)"),
         ([_plane(), _plane(misfit=731.2)], {}, "Does not fit the data in 1 of 2 planes (χ² 731, usual up to 1.6)"),
         ([_plane(), _plane()], {}, "Fits the data in all 2 planes (χ² 1.1, usual up to 1.6)"),
         ([_plane(relative_spread=0.4)], {}, "but with wider error bars than usual"),

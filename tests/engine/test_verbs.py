@@ -207,7 +207,7 @@ def test_large_integers_keep_their_contrast(instrument: PatternSet) -> None:
     assert np.corrcoef(back.ravel() - 2.0**31, image.ravel().astype(float))[0, 1] > 0.9
 
 
-def test_what_is_rare_in_a_long_stack_is_not_cut_off(instrument: PatternSet) -> None:
+def test_what_is_rare_in_a_long_stack_is_not_cut_off(instrument: PatternSet, monkeypatch: Any) -> None:
     """One bright plane of many, and one bright pixel: whatever is sampled for the range, both are within it."""
     stack = np.zeros((70, *SHAPE), np.uint16)
     stack[1] = 20 * specimen()
@@ -216,14 +216,17 @@ def test_what_is_rare_in_a_long_stack_is_not_cut_off(instrument: PatternSet) -> 
     spot = np.zeros((70, *SHAPE), np.uint16)
     spot[33, 20, 31] = 5000
     assert dmu.simulate(spot, instrument).info.intensity_range == (0.0, 5000.0)
+    monkeypatch.setattr("napari_dmu.engine.stacks.RANGE_PIXELS", 700)  # ten pixels of each plane, not the spot
+    assert dmu.simulate(spot, instrument).info.intensity_range == (0.0, 5000.0)
 
 
 def test_the_range_of_a_stack_does_not_depend_on_one_column(instrument: PatternSet, monkeypatch: Any) -> None:
     monkeypatch.setattr("napari_dmu.engine.stacks.RANGE_PIXELS", 512)  # one pixel of each row
-    columns = np.tile(np.arange(64, dtype=np.uint16), (8, 64, 1))  # the value is the column
+    columns = np.tile(10 * np.arange(64, dtype=np.uint16), (8, 64, 1))  # the value is ten times the column
+    columns[:, ::2] += 1  # and not quite the same in all rows: one value alone would not be taken for the range
     low, high = dmu.simulate(columns, instrument).info.intensity_range
-    assert low <= 3
-    assert high >= 60
+    assert low <= 30
+    assert high >= 600
 
 
 def test_a_part_can_be_lit_as_the_whole(instrument: PatternSet) -> None:
@@ -237,7 +240,12 @@ def test_a_part_can_be_lit_as_the_whole(instrument: PatternSet) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [2_000_000_000 + np.arange(2500, dtype=np.int64) % 100, 1e9 + np.linspace(0, 100, 2500)]
+    "values",
+    [
+        2_000_000_000 + np.arange(2500, dtype=np.int64) % 100,
+        2_000_000_000 + np.arange(2500, dtype=np.int64) % 40,  # one number in single precision
+        1e9 + np.linspace(0, 100, 2500),
+    ],
 )
 def test_contrast_that_single_precision_would_lose_is_refused(instrument: PatternSet, values: np.ndarray) -> None:
     with pytest.raises(SpecimenError, match="offset") as refusal:

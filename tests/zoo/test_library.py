@@ -187,6 +187,29 @@ def test_a_download_can_be_stopped(library: Path, published: Path, server: str) 
     assert not list(library.iterdir())
 
 
+def test_who_has_stopped_by_the_time_the_set_is_read_gets_none(library: Path, published: Path) -> None:
+    def stop() -> None:
+        raise Cancelled("Stopped: nothing was added.")
+
+    with pytest.raises(Cancelled):
+        add_set(str(published), check_cancelled=stop)
+    assert not list(library.iterdir())
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_set(
+    library: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        Path(target).write_bytes(Path(source).read_bytes()[:1000])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(FileError, match="No space left") as raised:
+        add_set(str(published))
+    assert_sentence(raised.value)
+    assert not list(library.iterdir())
+
+
 def test_a_folder_that_cannot_be_made_is_a_sentence(
     tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
