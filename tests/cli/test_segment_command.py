@@ -65,6 +65,15 @@ def test_wrong_use_is_one_sentence_and_nothing_is_written(
     assert not labels.exists()
 
 
+def test_the_table_does_not_take_the_place_of_the_measurement(
+    command: Command, measurement: Path, tmp_path: Path
+) -> None:
+    path = measurement.rename(tmp_path / "m.csv")
+    before = path.read_bytes()
+    assert "the input itself" in command("segment", path, "-o", tmp_path / "l.ome.tif", "--table", path).sentence()
+    assert path.read_bytes() == before
+
+
 def test_an_empty_table_has_its_heading_and_blanks_are_blank(tmp_path: Path) -> None:
     import numpy as np
 

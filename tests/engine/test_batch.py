@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 import yaml
 from distributed import LocalCluster
 from hypothesis import given
@@ -107,6 +108,20 @@ def test_instrument_and_range_are_those_of_the_verbs(base: Path) -> None:
             go(base, RunSettings.model_validate({**chosen.model_dump(), **other}))
 
 
+def test_everything_is_done_on_the_device_that_is_named(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+
+    def resolved(name: str) -> torch.device:
+        named.append(name)
+        return torch.device("cpu")
+
+    for module in ("verbs", "cells"):
+        monkeypatch.setattr(f"napari_dmu.engine.{module}.resolve_device", resolved)
+    chosen = settings(images="in/a.tif", method="lmmse", keep=[])
+    run_batch(plan_run(chosen, base), chosen, device="cuda:3")
+    assert named == ["cuda:3"] * 3  # measured, segmented, reconstructed
+
+
 def test_flips_are_those_of_the_verb(base: Path) -> None:
     make_set(base / "sets" / "one.dmu.safetensors", name="one", exposures=1, bin=2)
     go(base, settings(images="in/a.tif", set="one", flips=True))
@@ -156,6 +171,20 @@ def test_a_run_goes_on_where_it_was_stopped(base: Path, monkeypatch: pytest.Monk
     tifffile.imwrite(base / "in" / "a.tif", np.rint(2000 * discs((64, 80), seed=9)[0]).astype(np.uint16))
     (base / "out" / "c.run.json").write_text("{")
     assert [o.state for o in go(base, chosen)] == ["done", "was there", "done"]
+
+
+def test_an_image_that_changes_while_it_is_taken_is_taken_anew(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings(images="in/a.tif", segmenter=None, method="lmmse", keep=[])
+
+    def changed(image: np.ndarray, *rest: Any, **options: Any) -> Any:
+        tifffile.imwrite(base / "in" / "a.tif", np.rint(2000 * discs((64, 96), seed=9)[0]).astype(np.uint16))
+        return simulate(image, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_dmu.engine.verbs.simulate", changed)
+        assert [o.state for o in go(base, chosen)] == ["done"]
+    assert [o.state for o in go(base, chosen)] == ["done"]
+    assert [o.state for o in go(base, chosen)] == ["was there"]
 
 
 def test_a_run_that_is_stopped_keeps_the_scores_it_did_not_get_to(base: Path) -> None:
@@ -258,6 +287,13 @@ def test_measurements_and_colour_images_are_told_from_specimens(base: Path) -> N
 def test_results_among_the_images_are_no_images(base: Path) -> None:
     go(base, settings(output="in"))
     assert [o.state for o in go(base, settings(output="in"))] == ["was there"] * 3
+
+
+def test_images_called_like_results_are_images_in_another_folder(base: Path) -> None:
+    for name in ("d.labels.ome.tif", "e.reconstruction.ome.tif", "f.dmu.ome.tif"):
+        (base / "in" / name).touch()
+    assert [job.name for job in plan_run(settings(), base)] == ["a", "b", "c", "d.labels", "e.reconstruction", "f.dmu"]
+    assert [job.name for job in plan_run(settings(output="in"), base)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("output", ["../in/.", "link", "absolute"])

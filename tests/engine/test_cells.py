@@ -64,6 +64,13 @@ def test_the_image_is_the_reconstruction_and_the_labels_those_of_segment(
     assert (table["mean intensity"] > 400).all()
 
 
+def test_where_the_cells_lie_may_be_said_otherwise(measurement: Measurement, instrument: PatternSet) -> None:
+    cells = find_cells(measurement, instrument=instrument)
+    table = cell_table(cells, measurement.info, scale=(1, 2.0, 3.0), units=("second", "nanometer", "nanometer"))
+    np.testing.assert_allclose(table["area (nm²)"], table["area (pixels)"] * 6.0)
+    assert "t" in table
+
+
 def test_another_segmenter_gets_the_reconstruction_plane_by_plane(
     measurement: Measurement, instrument: PatternSet, theirs: str
 ) -> None:

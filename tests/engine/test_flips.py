@@ -11,6 +11,7 @@ from support import assert_sentence, discs, make_set
 from napari_dmu.engine.flips import SYMMETRIES, exposure_order, turned, turned_back
 from napari_dmu.engine.verbs import reconstruct, simulate
 from napari_dmu.errors import SettingsError
+from napari_dmu.microscope.measurement import Measurement
 from napari_dmu.microscope.patterns import make_patterns
 from napari_dmu.zoo.pattern_set import PatternSet, write_set
 
@@ -69,6 +70,15 @@ def test_the_mean_is_at_least_as_close_as_one_and_of_the_field(raster: PatternSe
     assert mean.shape == specimen.shape
     assert np.mean((mean - specimen) ** 2) < 1.02 * np.mean((one - specimen) ** 2)
     assert not np.array_equal(mean, one)
+
+
+def test_a_part_of_a_period_is_filled_up_with_its_last_bins(tmp_path: Path) -> None:
+    plain = make_set(tmp_path / "plain.dmu.safetensors", bin=8, exposures=1, period=16, with_head=False)
+    measurement = simulate(discs((50, 61), seed=4)[0], plain, device="cpu")
+    filled = np.pad(measurement.data, ((0, 0), (0, 1), (0, 0)), mode="edge")  # 7 × 8 bins, of which two make a period
+    whole = Measurement(filled, measurement.info.model_copy(update={"field": (64, 64)}))
+    part, image = (reconstruct(one, instrument=plain, flips=True) for one in (measurement, whole))
+    np.testing.assert_array_equal(part, image[:50, :61])
 
 
 def test_refused_where_the_patterns_change(raster: PatternSet, tmp_path: Path) -> None:

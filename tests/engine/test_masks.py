@@ -40,6 +40,12 @@ def test_a_mask_is_taken_whatever_its_type_and_pieces(kind: Any, pieces: int) ->
         assert (scores.count, scores.truth_count) == tuple(pieces if m is mask else 7 for m in (labels, truth_labels))
 
 
+def test_pieces_that_touch_at_a_corner_are_one() -> None:
+    mask = np.zeros((20, 20), np.uint8)
+    mask[2:5, 2:5] = mask[5:8, 5:8] = mask[12:15, 2:5] = 255
+    assert np.unique(counted(mask).labels).tolist() == [0, 1, 2]
+
+
 def test_labels_in_floats_score_as_in_whole_numbers() -> None:
     whole = dmu.compare(IMAGE, IMAGE, labels=LABELS, truth_labels=LABELS[::-1])
     floats = (LABELS.astype(np.float32), LABELS[::-1].astype(float))
