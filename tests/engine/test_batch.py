@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from napari_dmu.engine.batch_plan import BatchJob, RunSettings, plan_run, run_se
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.engine.verbs import compare, load, reconstruct, segment, simulate
 from napari_dmu.errors import Cancelled, DmuError, FileError, PatternSetError, SettingsError
-from napari_dmu.files import read_measurement
+from napari_dmu.files import read_measurement, write_image
 from napari_dmu.files.specimen import read_specimen
 
 SETTINGS: dict[str, Any] = {"output": "out", "set": "discs", "ratio": 4, "family": "raster"}
@@ -216,6 +217,16 @@ def test_one_bad_image_does_not_cost_the_others(base: Path) -> None:
     assert not list((base / "out").glob("b.*"))
     states = [row["state"] for row in rows_of(base / "out" / "scores.csv")]
     assert states == ["done", "failed", "done"]
+
+
+@pytest.mark.parametrize("name", ["b.ome.tif", "b.ome.zarr"])
+def test_an_image_that_lies_nowhere_does_not_cost_the_others(base: Path, name: str) -> None:
+    (base / "in" / "b.ome.tif").unlink()
+    place: dict[str, Any] = {"axes": ("y", "x"), "scale": (1, 1), "units": ("pixel",) * 2, "translate": (0, math.inf)}
+    write_image(base / "in" / name, discs((64, 80), seed=2)[0], **place)
+    outcomes = go(base, settings(keep=[]))
+    assert [o.state for o in outcomes] == ["done", "failed", "done"]
+    assert_sentence(outcomes[1].error)
 
 
 def test_an_image_that_is_gone_does_not_cost_the_others(base: Path) -> None:

@@ -1,6 +1,7 @@
 """OME-Zarr: valid NGFF for others, the same measurement for us, lazily, whole or not at all."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,16 @@ def test_wrong_things_are_refused_in_one_sentence(tmp_path: Path) -> None:
             write_image(tmp_path / "new.zarr", wrong, **geometry)
         assert_sentence(caught.value)
     assert not (tmp_path / "new.zarr").exists()
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan])
+@pytest.mark.parametrize("axes", [("y", "x"), ("p", "q", "y", "x")])  # in the file's own words, in our attributes
+def test_a_place_that_is_no_number_is_refused(tmp_path: Path, number: float, axes: tuple[str, ...]) -> None:
+    place: dict[str, Any] = {"axes": axes, "scale": (1,) * len(axes), "units": ("pixel",) * len(axes)}
+    write_image(tmp_path / "a.zarr", np.ones((2,) * len(axes), "u2"), translate=(number, *place["scale"][1:]), **place)
+    with pytest.raises(FileError) as caught:
+        read_specimen(tmp_path / "a.zarr")
+    assert_sentence(caught.value)
 
 
 def test_a_changed_measurement_is_noticed(tmp_path: Path) -> None:

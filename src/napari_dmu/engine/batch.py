@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_dmu._version import __version__
+from napari_dmu.engine.arguments import geometry_of
 from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings, readable
 from napari_dmu.engine.progress import CancelToken, check, report
-from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError
+from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError, SpecimenError
 from napari_dmu.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from napari_dmu.engine.cells import Cells
     from napari_dmu.engine.comparison import Comparison
     from napari_dmu.engine.progress import Progress
+    from napari_dmu.files.specimen import Specimen
     from napari_dmu.microscope.measurement import Measurement
     from napari_dmu.zoo.pattern_set import PatternSet
 
@@ -172,6 +174,7 @@ def take(
     specimen = read_image(job.image, luminance=settings.luminance, option="luminance: true")
     if settings.channel is not None:
         specimen = one_channel(specimen, settings.channel)
+    _check_place(specimen)
     truth = None if job.truth is None else _true_cells(job.truth, settings)
     measurement = verbs.simulate(
         specimen.data,
@@ -218,6 +221,14 @@ def take(
     with atomic_path(job.result(RECORD)) as path:
         path.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return figures
+
+
+def _check_place(specimen: Specimen) -> None:
+    """What a file says of its own axes is no setting of all images, so an error in it is that of the image."""
+    try:
+        geometry_of(len(specimen.data.shape), **specimen.placed)
+    except SettingsError as error:
+        raise SpecimenError(str(error)) from error
 
 
 def _true_cells(path: Path, settings: RunSettings) -> Any:

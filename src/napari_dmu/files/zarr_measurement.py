@@ -220,9 +220,14 @@ def _geometry(multiscale: dict[str, Any], rank: int) -> tuple[list[str], list[fl
         scale[i], translate[i] = scale[i] * factor_of, translate[i] * factor_of
     if not len(names) == len(scale) == rank or len(set(names)) != rank:
         raise ValueError("axes")
-    if not all(math.isfinite(v) and v != 0 for v in scale):
-        raise ValueError("scale")
+    _check_steps(scale, translate)
     return names, scale, translate, units
+
+
+def _check_steps(scale: Sequence[float], translate: Sequence[float]) -> None:
+    """Refuse what no image can be placed by."""
+    if not all(math.isfinite(v) for v in (*scale, *translate)) or 0 in scale:
+        raise ValueError("scale or translation")
 
 
 def read_zarr(path: str | os.PathLike[str]) -> tuple[Specimen, dict[str, Any] | None]:
@@ -280,6 +285,7 @@ def read_zarr(path: str | os.PathLike[str]) -> tuple[Specimen, dict[str, Any] | 
         )
         if not len(full) == len(read.axes) == len(read.scale) == len(read.translate) == len(read.units):
             raise ValueError("rank")
+        _check_steps(read.scale, read.translate)
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"'{where.name}' was changed after it was written: get the original.") from error
     return read, note
