@@ -407,6 +407,26 @@ def test_a_mask_of_the_very_name_goes_first(base: Path) -> None:
     ]
 
 
+def test_what_is_no_image_is_no_mask(base: Path) -> None:
+    for name in ("a.txt", "a.zip", "c.xml", "c.csv"):
+        (base / "masks" / name).write_text("notes on the mask")
+    (base / "masks" / "a.tif").rename(base / "masks" / "a.ome.tif")
+    assert [job.truth and job.truth.name for job in plan_run(settings(truth="masks"), base)] == [
+        "a.ome.tif",
+        "b.ome.tif",
+        None,
+    ]
+
+
+def test_two_masks_for_one_image_are_refused(base: Path) -> None:
+    for name in ("b.png", "c.png", "c.ome.tif"):
+        tifffile.imwrite(base / "masks" / name, np.zeros((64, 80), np.uint16))
+    with pytest.raises(SettingsError, match=r"'c\.tif' has two masks, 'c\.ome\.tif' and 'c\.png'") as raised:
+        plan_run(settings(truth="masks"), base)
+    assert_sentence(raised.value)
+    assert plan_run(settings(truth="masks", images="in/b*"), base)[0].truth == base / "masks" / "b.ome.tif"
+
+
 def test_a_cluster_is_left_when_asked_to(base: Path, scheduler: str) -> None:
     token = CancelToken()
     with pytest.raises(Cancelled):

@@ -25,6 +25,8 @@ from napari_dmu.microscope.checking import Ratio, file_error
 
 # What is taken from a folder; any other image is taken where it is named itself.
 ENDINGS = (".tif", ".tiff", ".zarr")
+# What may be a mask: notes and tables beside them are none.
+MASK_ENDINGS = (*ENDINGS, ".png", ".jpg", ".jpeg")
 MEASUREMENT, RECONSTRUCTION, LABELS = ".dmu.ome.tif", ".reconstruction.ome.tif", ".labels.ome.tif"
 Result = Literal["measurement", "reconstruction", "labels", "table"]
 
@@ -121,7 +123,7 @@ def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
     Raises
     ------
     FileError, SettingsError
-        There is no image, two results would have one name, or the folder of masks is missing.
+        There is no image, two results would have one name, an image has two masks, or their folder is missing.
     """
     output = base / settings.output
     truths = None if settings.truth is None else base / settings.truth
@@ -134,10 +136,8 @@ def plan_run(settings: RunSettings, base: Path) -> list[BatchJob]:
     name, count = Counter(image.name for image in images).most_common(1)[0]
     if count > 1:
         raise SettingsError(f"Two images are called '{name}': their results would overwrite each other, rename one.")
-    masks = {} if truths is None else {_bare(p.name): p for p in sorted(truths.iterdir())}
-    if truths is not None:
-        masks |= {i.name: truths / i.shown for i in images if (truths / i.shown).exists()}
-    return [BatchJob(i.name, i.path, masks.get(i.name), output, readable(i.shown)) for i in images]
+    masks = {} if truths is None else _masks_in(truths)
+    return [BatchJob(i.name, i.path, truths and _mask_of(i, truths, masks), output, readable(i.shown)) for i in images]
 
 
 class _Image(NamedTuple):
@@ -158,6 +158,28 @@ def _images_in(file: Path) -> list[_Image]:
         _Image(f"{own}_{name}", path, f"{file.name}/{path.relative_to(file).as_posix()}")
         for name, path in fields.items()
     ]
+
+
+def _masks_in(folder: Path) -> dict[str, list[Path]]:
+    """Images of a folder by their names without an ending."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in MASK_ENDINGS:
+            found.setdefault(_bare(path.name), []).append(path)
+    return found
+
+
+def _mask_of(image: _Image, folder: Path, masks: dict[str, list[Path]]) -> Path | None:
+    """The file of the image's very name, or else the one that is called so but for its ending."""
+    own = folder / image.shown
+    if own.exists():
+        return own
+    fitting = masks.get(image.name, [])
+    if len(fitting) > 1:
+        raise SettingsError(
+            f"'{image.shown}' has two masks, '{fitting[0].name}' and '{fitting[1].name}': take one out of the folder."
+        )
+    return fitting[0] if fitting else None
 
 
 def _images_of(base: Path, entry: str, output: Path) -> Iterable[Path]:
