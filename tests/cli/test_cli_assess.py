@@ -78,3 +78,10 @@ def test_refusals(command: Command, measurement: Path, sample: Path, tmp_path: P
     inside = Path(shutil.copy(measurement, out / "imagined.tif"))
     assert "the input itself" in command("assess", inside, "-o", out).sentence()
     assert inside.read_bytes() == measurement.read_bytes()
+
+
+def test_a_colour_image_gets_advice_that_can_be_followed(command: Command, measurement: Path, tmp_path: Path) -> None:
+    colour = tmp_path / "colour.tif"
+    tifffile.imwrite(colour, np.arange(48, dtype=np.uint8).reshape(4, 4, 3), photometric="rgb")
+    run = command("assess", measurement, "-o", tmp_path / "maps", "--reconstruction", colour)
+    assert "save it as one grey channel" in run.sentence()  # this command has no --luminance

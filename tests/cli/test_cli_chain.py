@@ -198,6 +198,16 @@ def test_compare_counts_the_pieces_of_a_mask_and_says_so(command: Command, sampl
     assert found["truth_count"] > 0.8 * found["count"]  # those that touch count as one
 
 
+def test_a_mask_in_colour_gets_advice_that_can_be_followed(command: Command, sample: Path, tmp_path: Path) -> None:
+    mask = tifffile.imread(sample.with_name("nuclei_2d_labels.tif")).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "equal.tif", np.stack([mask] * 3, axis=-1), photometric="rgb")
+    tifffile.imwrite(tmp_path / "red.tif", np.stack([mask, 0 * mask, 0 * mask], axis=-1), photometric="rgb")
+    tifffile.imwrite(tmp_path / "grey.tif", mask)
+    pair = ("compare", sample, sample, "--json", "--labels", tmp_path / "grey.tif", "--truth-labels")
+    assert command(*pair, tmp_path / "equal.tif").out == command(*pair, tmp_path / "grey.tif").out
+    assert "save it as one grey channel" in command(*pair, tmp_path / "red.tif", "--luminance").sentence()
+
+
 def test_an_older_output_is_replaced(command: Command, measurement: Path, tmp_path: Path) -> None:
     path = tmp_path / "r.tif"
     path.write_bytes(b"older")

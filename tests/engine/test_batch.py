@@ -295,6 +295,20 @@ def test_measurements_and_colour_images_are_told_from_specimens(base: Path) -> N
         assert_sentence(outcome.error)
 
 
+def test_a_mask_may_be_grey_in_a_file_for_colours(base: Path) -> None:
+    for name, channels in (("a.tif", (1, 1, 1)), ("b.ome.tif", (1, 0, 0))):
+        mask = tifffile.imread(base / "masks" / name).astype(np.uint8)
+        (base / "masks" / name).unlink()
+        tifffile.imwrite(
+            base / "masks" / f"{name[0]}.tif", np.stack([n * mask for n in channels], -1), photometric="rgb"
+        )
+    outcomes = go(base, settings(truth="masks", keep=[], luminance=True))
+    assert [o.state for o in outcomes] == ["done", "failed", "done"]
+    assert outcomes[0].figures["truth_count"] == discs((64, 80), seed=1)[1].max()
+    assert_sentence(outcomes[1].error)
+    assert "save it as one grey channel" in outcomes[1].error
+
+
 def test_results_among_the_images_are_no_images(base: Path) -> None:
     go(base, settings(output="in"))
     assert [o.state for o in go(base, settings(output="in"))] == ["was there"] * 3

@@ -33,10 +33,9 @@ def assess(
     chi_square.tif (misfit of every detector pixel, 1 is noise), and prints one sentence. The exit status is 0
     whatever the verdict.
     """
-    from napari_dmu.cli.reading import read_image
     from napari_dmu.cli.running import Work, check_output, say, say_written
     from napari_dmu.files.measurement import files_of_measurement, read_measurement
-    from napari_dmu.files.specimen import write_image
+    from napari_dmu.files.specimen import read_grey, write_image
 
     _check_folder(output)
     if output.is_dir():
@@ -44,7 +43,7 @@ def assess(
         for name in FILES:
             check_output(output / name, *inputs)
     measured = read_measurement(measurement)
-    image = None if reconstruction is None else read_image(reconstruction, luminance=False).data
+    image = None if reconstruction is None else read_grey(reconstruction).data
 
     from napari_dmu.engine import verbs
 

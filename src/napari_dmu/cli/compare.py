@@ -56,11 +56,12 @@ def compare(
     from napari_dmu.cli.reading import read_image
     from napari_dmu.cli.running import Work, counted, note, print_table, say
     from napari_dmu.errors import SettingsError
+    from napari_dmu.files.specimen import read_grey
 
     if (labels is None) != (truth_labels is None):
         raise SettingsError("Cells are compared in pairs: give both --labels and --truth-labels, or neither.")
     images = [read_image(path, luminance=luminance).data for path in (reconstruction, truth)]
-    cells = [None if path is None else read_image(path, luminance=False).data for path in (labels, truth_labels)]
+    cells = [None if path is None else read_grey(path).data for path in (labels, truth_labels)]
 
     from napari_dmu.engine import verbs
 

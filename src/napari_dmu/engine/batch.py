@@ -233,9 +233,9 @@ def _check_place(specimen: Specimen) -> None:
 
 def _true_cells(path: Path, settings: RunSettings) -> Any:
     """The mask of an image; of one channel, where the image's has been taken, that has no place in its axes."""
-    from napari_dmu.files.specimen import one_channel, read_specimen
+    from napari_dmu.files.specimen import one_channel, read_grey
 
-    mask = read_specimen(path)
+    mask = read_grey(path)
     alone = "c" in mask.axes and mask.data.shape[mask.axes.index("c")] == 1
     return one_channel(mask, 0).data if alone and settings.channel is not None else mask.data
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_dmu.errors import FileError
 from napari_dmu.files.calibration import MICROMETER
-from napari_dmu.files.specimen import Specimen, read_specimen
+from napari_dmu.files.specimen import Specimen, read_grey
 from napari_dmu.microscope.acquisition import Psf
 
 # The kernel ends where it holds this part of the light.
@@ -51,7 +51,7 @@ def read_kernel(
     Parameters
     ----------
     path
-        TIFF or OME-TIFF with one two-dimensional image of one spot; rows and columns as in the specimen's image.
+        TIFF or OME-TIFF with one two-dimensional grey image of one spot; rows and columns as in the specimen's image.
     pixel_size
         Of the specimen (µm); ``None`` takes the file's pixels as the specimen's.
     kernel_pixel_size
@@ -64,10 +64,11 @@ def read_kernel(
 
     Raises
     ------
-    FileError
-        The file cannot be read, says no pixel size where one is needed, or holds no point spread function.
+    FileError, SpecimenError
+        The file cannot be read, is in colour, says no pixel size where one is needed, or holds no point spread
+        function.
     """
-    specimen = read_specimen(path)
+    specimen = read_grey(Path(path))
     name = os.path.basename(os.fspath(path))
     image = _plane(specimen, name)
     steps = _steps(specimen, pixel_size, kernel_pixel_size, name)
@@ -94,7 +95,7 @@ def with_kernels(acquisition: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
     Raises
     ------
-    FileError
+    FileError, SpecimenError
         See `read_kernel`.
     """
     return {

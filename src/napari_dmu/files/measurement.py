@@ -97,7 +97,7 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         from napari_dmu.files.camera import read_camera
 
         return read_camera(path)
-    stack, note = read_with_note(path, luminance=True)
+    stack, note = read_with_note(path, colours="luminance")
     if note is None or not isinstance(note.get("measurement"), dict):
         raise FileError(f"'{name}' is no napari-dmu measurement: measure an image first, and save that.")
     raw = note["measurement"]

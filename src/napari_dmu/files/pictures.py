@@ -1,9 +1,9 @@
-"""Grey PNG and JPEG pictures, and colour, which is refused or turned into luminance."""
+"""Grey PNG and JPEG pictures, and colour, which is refused, turned into luminance, or taken where it is grey."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from napari_dmu.files.pages import reading
 
 _SUFFIXES = {".png": b"\x89PNG\r\n\x1a\n", ".jpg": b"\xff\xd8\xff", ".jpeg": b"\xff\xd8\xff"}
 _REC601 = (0.299, 0.587, 0.114)
+# What becomes of an image in colour; "equal" takes one whose red, green and blue are equal for the grey image it is.
+Colours: TypeAlias = Literal["refused", "luminance", "equal"]
 ADDED_UP = "The colours were added up to luminance (Rec. 601)."
 
 
@@ -39,6 +41,16 @@ def luminance_of(rgb: NDArray[Any]) -> NDArray[Any]:
     return whole.astype(rgb.dtype)
 
 
+def grey_of(rgb: NDArray[Any], name: str) -> NDArray[Any]:
+    """Red of (..., 3 or 4) colours that are all equal, under one transparency: a grey image in a file for colours."""
+    red, alpha = rgb[..., 0], rgb[..., 3:]
+    if (rgb[..., :3] != red[..., None]).any() or (alpha.size and alpha.min() != alpha.max()):
+        raise SpecimenError(
+            f"'{name}' is in colour, and its values are needed as they are: save it as one grey channel."
+        )
+    return red.copy()
+
+
 class Luminance:
     """The luminance of (..., Y, X, 3 or 4) colours as an array (..., Y, X), worked out where it is looked at."""
 
@@ -54,7 +66,7 @@ class Luminance:
         return self[...].astype(self.dtype if dtype is None else dtype, copy=False)
 
 
-def read_picture(path: Path, *, luminance: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+def read_picture(path: Path, *, colours: Colours) -> tuple[NDArray[Any], tuple[str, ...]]:
     """Read a PNG or JPEG.
 
     Returns
@@ -76,8 +88,12 @@ def read_picture(path: Path, *, luminance: bool) -> tuple[NDArray[Any], tuple[st
             # Pillow hands some 16-bit PNG out as 32-bit integers.
             fits = mode == "I" and data.min() >= 0 and data.max() <= 65535
             return (data.astype(np.uint16) if fits else data.astype(data.dtype.newbyteorder("="))), ()
-        rgb = np.asarray(picture.convert("RGB"))
-    if not luminance:
+        # A picture may hide what it shows in its transparency.
+        clear = mode in ("RGBA", "PA") or "transparency" in picture.info
+        rgb = np.asarray(picture.convert("RGBA" if clear else "RGB"))
+    if colours == "equal":
+        return grey_of(rgb, path.name), ()
+    if colours == "refused":
         grey = bool((rgb[..., 0] == rgb[..., 1]).all() and (rgb[..., 1] == rgb[..., 2]).all())
         raise refuse_colour(path.name, grey=grey)
     return luminance_of(rgb), (ADDED_UP,)

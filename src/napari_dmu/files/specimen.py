@@ -14,7 +14,7 @@ from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL
 from napari_dmu.files.ome import write_stack
 from napari_dmu.files.pages import PlaneReader, reading
-from napari_dmu.files.pictures import ADDED_UP, is_picture, luminance_of, read_picture
+from napari_dmu.files.pictures import ADDED_UP, Colours, is_picture, luminance_of, read_picture
 from napari_dmu.files.tiff import calibrate, names_of, open_tiff
 from napari_dmu.files.zarr_measurement import is_zarr, is_zarr_name, read_zarr, write_zarr
 
@@ -88,8 +88,8 @@ def _fits(note: dict[str, Any] | None, shape: Sequence[int]) -> bool:
     return per_axis and same_size and true[-2:] == [int(n) for n in shape[-2:]]
 
 
-def _read_tiff(path: Path, luminance: bool) -> tuple[Specimen, dict[str, Any] | None]:
-    data, letters, notes, (steps, note) = open_tiff(path, luminance)
+def _read_tiff(path: Path, colours: Colours) -> tuple[Specimen, dict[str, Any] | None]:
+    data, letters, notes, (steps, note) = open_tiff(path, colours)
     if _fits(note, data.shape):
         said = cast(dict[str, Any], note)
         shape = tuple(int(n) for n in said["shape"])
@@ -124,16 +124,18 @@ def _check_path(path: Path) -> bytes:
     return head
 
 
-def read_with_note(path: str | os.PathLike[str], *, luminance: bool = False) -> tuple[Specimen, dict[str, Any] | None]:
+def read_with_note(
+    path: str | os.PathLike[str], *, colours: Colours = "refused"
+) -> tuple[Specimen, dict[str, Any] | None]:
     """A specimen and our JSON comment in its file, where there is one; see `read_specimen`."""
     where = Path(path)
     if is_zarr(where):
         return read_zarr(where)
     head = _check_path(where)
     if head.startswith(_MAGIC_TIFF):
-        return _read_tiff(where, luminance)
+        return _read_tiff(where, colours)
     if is_picture(where, head):
-        data, notes = read_picture(where, luminance=luminance)
+        data, notes = read_picture(where, colours=colours)
         return Specimen(data, ("y", "x"), (1.0, 1.0), (0.0, 0.0), (PIXEL, PIXEL), where.stem, False, notes), None
     what = next((kind for magic, kind in _OTHERS if head.startswith(magic)), "no TIFF file")
     raise FileError(f"'{where.name}' is {what} and cannot be read: save it as TIFF or OME-TIFF, for instance in Fiji.")
@@ -163,7 +165,7 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
     SpecimenError
         The file is in colour, or holds what is no image.
     """
-    specimen, _ = read_with_note(path, luminance=luminance)
+    specimen, _ = read_with_note(path, colours="luminance" if luminance else "refused")
     return _added_up(specimen) if luminance and is_zarr(Path(path)) else specimen
 
 
@@ -175,9 +177,23 @@ def read_image(path: Path, *, luminance: bool, option: str) -> Specimen:
     FileError, SpecimenError
     """
     try:
-        image = read_specimen(path, luminance=luminance)
+        return _no_measurement(read_specimen(path, luminance=luminance), path)
     except SpecimenError as error:
         raise SpecimenError(str(error).replace("luminance=True", option)) from error
+
+
+def read_grey(path: Path) -> Specimen:
+    """An image whose values are more than brightness, a mask for instance; one in colour is taken where it is grey.
+
+    Raises
+    ------
+    FileError, SpecimenError
+        As `read_specimen`; red, green and blue differ, or it is a measurement.
+    """
+    return _no_measurement(read_with_note(path, colours="equal")[0], path)
+
+
+def _no_measurement(image: Specimen, path: Path) -> Specimen:
     if "pattern" in image.axes:
         raise SpecimenError(f"'{path.name}' is a measurement: give the image itself, or its reconstruction.")
     return image

@@ -13,7 +13,7 @@ from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL, Steps, steps_of
 from napari_dmu.files.ome import read_note
 from napari_dmu.files.pages import Convert, PlaneReader, reading
-from napari_dmu.files.pictures import ADDED_UP, luminance_of, refuse_colour
+from napari_dmu.files.pictures import ADDED_UP, Colours, grey_of, luminance_of, refuse_colour
 
 # Stacks above this size stay in the file until somebody looks at them.
 LAZY_BYTES = 64 * 2**20
@@ -47,7 +47,7 @@ def _colour(page: Any, letters: str, samples: int) -> bool:
     return "S" in letters and samples >= 3 and int(page.photometric) in (2, 5, 6, 8)
 
 
-def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[Any, Any, list[str], Any]:
+def open_tiff(path: Path, colours: Colours, force_lazy: bool = False) -> tuple[Any, Any, list[str], Any]:
     """(data, letters, notes, (tif, series)) of the first series at full resolution; the file is closed again."""
     import tifffile
 
@@ -65,14 +65,14 @@ def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[An
         notes = _notes(tif, series, path, joined)
         samples = shape[letters.index("S")] if "S" in letters else 1
         colour = _colour(page, letters, samples)
-        if colour and not luminance:
+        if colour and colours == "refused":
             raise refuse_colour(path.name)
         convert, dtype, more = _brightness(page, np.dtype(series.dtype))
         notes += more
-        if colour:
+        if colour and colours == "luminance":
             notes.append(ADDED_UP)
-            bright = convert
-            convert = lambda a: luminance_of(bright(a))  # noqa: E731
+        if colour:
+            convert = _without_colours(convert, colours, path.name)
         by_page = letters.endswith("YXS" if colour else "YX") and ("S" not in letters or colour)
         leading = letters[:-3] if colour else letters[:-2]
         planes = int(np.prod(shape[: len(leading)], dtype=np.int64))
@@ -80,7 +80,7 @@ def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[An
         if (size > LAZY_BYTES or force_lazy) and by_page and planes > 1 and len(series.pages) == planes:
             out = shape[:-1] if colour else shape
             reader = PlaneReader(
-                path, tif, series, shape=out, dtype=dtype, convert=convert, reopen=(_reopen, (path, luminance))
+                path, tif, series, shape=out, dtype=dtype, convert=convert, reopen=(_reopen, (path, colours))
             )
             data: Any = reader
         else:
@@ -104,8 +104,12 @@ def open_tiff(path: Path, luminance: bool, force_lazy: bool = False) -> tuple[An
     return data, letters, notes, (steps, note)
 
 
-def _reopen(path: Path, luminance: bool) -> Any:
-    return open_tiff(path, luminance, force_lazy=True)[0]
+def _without_colours(bright: Convert, colours: Colours, name: str) -> Convert:
+    return lambda a: grey_of(bright(a), name) if colours == "equal" else luminance_of(bright(a))
+
+
+def _reopen(path: Path, colours: Colours) -> Any:
+    return open_tiff(path, colours, force_lazy=True)[0]
 
 
 def _arrange(
