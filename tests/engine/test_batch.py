@@ -191,11 +191,15 @@ def test_an_image_that_changes_while_it_is_taken_is_taken_anew(base: Path, monke
 def test_a_run_that_is_stopped_keeps_the_scores_it_did_not_get_to(base: Path) -> None:
     chosen, token = settings(keep=[]), CancelToken()
     go(base, chosen)
-    (base / "in" / "c.tif").rename(base / "in" / "d.tif")  # not done, so it has no row
+    (base / "in" / "c.tif").rename(base / "in" / "d.tif")  # not done, so it has no row; what was, stays
     with pytest.raises(Cancelled):
         go(base, chosen, cancel=token, progress=lambda *_: token.cancel())
     rows = rows_of(base / "out" / "scores.csv")
-    assert [(row["image"], row["state"]) for row in rows] == [("a.tif", "was there"), ("b.ome.tif", "was there")]
+    assert [(row["image"], row["state"]) for row in rows] == [
+        ("a.tif", "was there"),
+        ("b.ome.tif", "was there"),
+        ("c.tif", "was there"),
+    ]
     assert all(row["psnr"] for row in rows)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -17,9 +15,18 @@ import numpy as np
 from napari_dmu._version import __version__
 from napari_dmu.engine.arguments import geometry_of
 from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings, readable
+from napari_dmu.engine.batch_record import (
+    Figures,
+    RunRecord,
+    files_now,
+    made_from,
+    record_of_unchanged,
+    records_of_others,
+    refuse_mixing,
+    write_record,
+)
 from napari_dmu.engine.progress import CancelToken, check, report
 from napari_dmu.errors import Cancelled, DmuError, PatternSetError, SettingsError, SpecimenError
-from napari_dmu.files.atomic import atomic_path
 
 if TYPE_CHECKING:
     from napari_dmu.engine.cells import Cells
@@ -30,9 +37,8 @@ if TYPE_CHECKING:
     from napari_dmu.zoo.pattern_set import PatternSet
 
 TABLE = "scores.csv"
-CELLS, RECORD = ".cells.csv", ".run.json"
+CELLS = ".cells.csv"
 FIGURES = ("psnr", "ssim", "nrmse", "count", "truth_count", "f1", "ap50", "mean_dice")
-Figures = dict[str, float | int | None]
 State = Literal["done", "was there", "failed"]
 
 
@@ -58,13 +64,15 @@ def run_batch(
     """Take every image through the microscope; the same call goes on after an interruption.
 
     An image whose record says that it was done with the same settings and the same set, and has not changed since, is
-    passed over. One that fails is noted, and the others are done. ``scores.csv`` is renewed at the end. With the
-    address of a dask ``scheduler`` the images are spread over its workers, which must see the same folders and sets.
+    passed over. One that fails is noted, and the others are done. ``scores.csv`` is renewed at the end, with all
+    images that have results in the folder. With the address of a dask ``scheduler`` the images are spread over its
+    workers, which must see the same folders and sets.
 
     Raises
     ------
     SettingsError
-        The folder holds results of other settings, a setting is impossible, or there is no such scheduler.
+        The folder holds results of other settings or of other images of these names, a setting is impossible, or
+        there is no such scheduler.
     DmuError
         There is no such pattern set.
     Cancelled
@@ -73,7 +81,7 @@ def run_batch(
     from napari_dmu.engine.verbs import load
 
     instrument = load(settings.set, ratio=settings.ratio, family=settings.family)
-    _refuse_other_settings(jobs, settings, instrument)
+    refuse_mixing(jobs, made_from(settings, instrument))
     found = (
         ((number, _outcome(job, settings, instrument, device, cancel)) for number, job in enumerate(jobs))
         if scheduler is None
@@ -86,7 +94,7 @@ def run_batch(
             report(progress, len(done), len(jobs), readable(outcome.job.name))
     finally:
         if done:
-            _write_scores(jobs[0].folder / TABLE, _so_far(jobs, done))
+            _write_scores(jobs, _so_far(jobs, done))
     return [done[number] for number in range(len(jobs))]
 
 
@@ -94,6 +102,12 @@ def _so_far(jobs: Sequence[BatchJob], done: dict[int, BatchOutcome]) -> list[Bat
     """What became of the images, with those that this call did not get to where an earlier one has done them."""
     found = (done.get(number) or _there(job) for number, job in enumerate(jobs))
     return [outcome for outcome in found if outcome is not None]
+
+
+def _there(job: BatchJob) -> BatchOutcome | None:
+    """What an earlier call made of an image that has not changed since; None where it has to be done."""
+    record = record_of_unchanged(job)
+    return None if record is None else BatchOutcome(job, "was there", record.figures)
 
 
 def _on_cluster(
@@ -170,7 +184,7 @@ def take(
     from napari_dmu.files.specimen import one_channel, read_image, write_like
     from napari_dmu.files.table import write_table
 
-    start, state = time.perf_counter(), _state_of(job)  # as it is now: what changes from here on is not in the results
+    start, files = time.perf_counter(), files_now(job)
     specimen = read_image(job.image, luminance=settings.luminance, option="luminance: true")
     if settings.channel is not None:
         specimen = one_channel(specimen, settings.channel)
@@ -213,13 +227,12 @@ def take(
         write_like(job.result(LABELS), cells.labels, specimen, labels=True)
     if cells is not None and "table" in settings.keep:
         write_table(job.result(CELLS), cell_table(cells, measurement.info))
-    record = {
-        "napari_dmu": __version__, "made_from": _made_from(settings, instrument), "image": state,
-        "settings": settings.model_dump(mode="json"), "set": instrument.hash, "figures": figures,
-        "seconds": round(time.perf_counter() - start, 2),
-    }  # fmt: skip
-    with atomic_path(job.result(RECORD)) as path:
-        path.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    record = RunRecord(
+        napari_dmu=__version__, made_from=made_from(settings, instrument), shown=job.shown, files=files,
+        settings=settings.model_dump(mode="json"), set=instrument.hash, figures=figures,
+        seconds=round(time.perf_counter() - start, 2),
+    )  # fmt: skip
+    write_record(job, record)
     return figures
 
 
@@ -262,63 +275,16 @@ def _figures(comparison: Comparison, cells: Cells | None) -> Figures:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in found.items()}
 
 
-# -- what was done already -------------------------------------------------------------------------
-
-
-def _made_from(settings: RunSettings, instrument: PatternSet) -> str:
-    """Of all that decides what an image's results are; not of which other images there are."""
-    decisive = settings.model_dump(mode="json", exclude={"images", "output"})
-    return hashlib.sha256(json.dumps([decisive, instrument.hash], sort_keys=True).encode()).hexdigest()
-
-
-def _state_of(job: BatchJob) -> list[list[Any]]:
-    """Size and time of change of image and mask: what tells that they are as they were."""
-    return [[path.name, *_size_and_change(path)] for path in (job.image, job.truth) if path is not None]
-
-
-def _size_and_change(path: Path) -> tuple[int, int]:
-    """Bytes and newest time of change; of an OME-Zarr those of all its files, which its folder's own do not tell."""
-    states = [p.stat() for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file()]
-    return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
-
-
-def _read_record(job: BatchJob) -> dict[str, Any] | None:
-    """The record of an image that was done; None where there is none, or it is damaged."""
-    try:
-        record = json.loads(job.result(RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(record, dict) and {"made_from", "image", "figures"} <= set(record)
-    return record if whole else None
-
-
-def _there(job: BatchJob) -> BatchOutcome | None:
-    """What an earlier call made of an image that has not changed since; None where it has to be done."""
-    record = _read_record(job)
-    try:
-        same = record is not None and record["image"] == _state_of(job)
-    except OSError:  # to do it tells why
-        return None
-    return BatchOutcome(job, "was there", record["figures"]) if record is not None and same else None
-
-
-def _refuse_other_settings(jobs: Sequence[BatchJob], settings: RunSettings, instrument: PatternSet) -> None:
-    wanted = _made_from(settings, instrument)
-    others = [job.name for job in jobs if (r := _read_record(job)) is not None and r["made_from"] != wanted]
-    if others:
-        raise SettingsError(
-            f"'{jobs[0].folder}' holds results of other settings ('{others[0]}', for instance): name another output "
-            "folder, or delete them."
-        )
-
-
-def _write_scores(path: Path, outcomes: Sequence[BatchOutcome]) -> None:
-    """One row an image; blank where there is no figure."""
+def _write_scores(jobs: Sequence[BatchJob], outcomes: Sequence[BatchOutcome]) -> None:
+    """One row an image, those of this call first; blank where there is no figure."""
     from napari_dmu.files.table import write_table
 
-    columns: dict[str, Any] = {"image": np.array([o.job.shown for o in outcomes])}
-    columns["state"] = np.array([o.state for o in outcomes])
+    folder = jobs[0].folder
+    rows = [(o.job.shown, o.state, o.figures) for o in outcomes]
+    rows += [(r.shown, "was there", r.figures) for r in records_of_others(folder, {job.name for job in jobs})]
+    columns: dict[str, Any] = {"image": np.array([shown for shown, _, _ in rows])}
+    columns["state"] = np.array([state for _, state, _ in rows])
     for name in FIGURES:
-        values = [o.figures.get(name) for o in outcomes]
+        values = [figures.get(name) for _, _, figures in rows]
         columns[name] = np.array([math.nan if v is None else v for v in values])
-    write_table(path, columns)
+    write_table(folder / TABLE, columns)

@@ -1,0 +1,108 @@
+"""What may lie together in the folder of a run, and what is known again when folders were moved."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from support import assert_sentence, discs, make_set
+
+from napari_dmu.engine.batch import BatchOutcome, run_batch
+from napari_dmu.engine.batch_plan import plan_run, run_settings
+from napari_dmu.errors import SettingsError
+
+
+def write(path: Path, seed: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    tifffile.imwrite(path, np.rint(3000 * discs((64, 80), seed=seed)[0]).astype(np.uint16))
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two folders with images of the same sizes, one of which has the same name in both."""
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path / "sets"))
+    for folder in ("out", "sets"):
+        (tmp_path / folder).mkdir()
+    make_set(tmp_path / "sets" / "discs.dmu.safetensors")
+    for seed, name in enumerate(("A/a1.tif", "A/a2.tif", "B/b1.tif", "A2/a1.tif")):
+        write(tmp_path / name, seed)
+    return tmp_path
+
+
+def go(base: Path, images: str, **changes: Any) -> list[BatchOutcome]:
+    usual = {"output": "out", "set": "discs", "ratio": 4, "family": "raster", "keep": ["labels"]}
+    chosen = run_settings({"images": images, **usual, **changes}, "run.yaml")
+    return run_batch(plan_run(chosen, base), chosen, device="cpu")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_other_images_with_other_settings_are_refused(base: Path) -> None:
+    go(base, "A")
+    before = contents(base / "out")
+    with pytest.raises(SettingsError, match=r"other settings \('a1'") as raised:
+        go(base, "B", photons=5)
+    assert_sentence(raised.value)
+    assert contents(base / "out") == before
+
+
+def test_the_table_has_all_images_of_the_folder(base: Path) -> None:
+    go(base, "A")
+    go(base, "B")
+    with (base / "out" / "scores.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["state"]) for row in rows] == [
+        ("b1.tif", "done"),
+        ("a1.tif", "was there"),
+        ("a2.tif", "was there"),
+    ]
+    assert all(row["psnr"] and row["count"] for row in rows)
+
+
+def test_results_of_another_image_of_that_name_are_not_overwritten(base: Path) -> None:
+    go(base, "A")
+    before = contents(base / "out")
+    with pytest.raises(SettingsError, match=r"A.a1\.tif' under the name of '.*A2.a1\.tif'") as raised:
+        go(base, "A2")
+    assert_sentence(raised.value)
+    assert contents(base / "out") == before
+
+
+@pytest.mark.parametrize("how", ["moved", "copied", "touched"])
+def test_an_image_is_known_again_by_its_content(base: Path, how: str) -> None:
+    go(base, "A")
+    if how == "moved":
+        (base / "A").rename(base / "C")
+    elif how == "copied":  # with new times, as to another machine
+        (base / "C").mkdir()
+        for path in (base / "A").iterdir():
+            shutil.copyfile(path, base / "C" / path.name)
+    else:
+        os.utime(base / "A" / "a1.tif", ns=(1, 1))
+    folder = "A" if how == "touched" else "C"
+    assert [o.state for o in go(base, folder)] == ["was there"] * 2
+    write(base / folder / "a1.tif", 9)
+    if how != "copied":  # the very image, changed; or a new one in place of one that is gone
+        assert [o.state for o in go(base, folder)] == ["done", "was there"]
+
+
+def test_an_image_with_another_mask_is_done_anew(base: Path) -> None:
+    (base / "masks").mkdir()
+    for state, number in (("done", 1), ("was there", 1), ("done", 2)):
+        tifffile.imwrite(base / "masks" / "a1.tif", np.full((64, 80), number, np.uint8))
+        assert [o.state for o in go(base, "A/a1.tif", truth="masks")] == [state]
+
+
+def test_records_of_an_older_napari_dmu_are_refused(base: Path) -> None:
+    (base / "out" / "a1.run.json").write_text(json.dumps({"made_from": "0" * 64, "image": [], "figures": {}}))
+    with pytest.raises(SettingsError, match="other settings"):
+        go(base, "B")
