@@ -71,6 +71,17 @@ def test_a_measured_psf_lies_beside_the_settings(command: Command, config: Path)
     assert measured.info.acquisition.emission == read_kernel(config.parent / "bead.tif")
 
 
+def test_simulate_repeats_the_measurement_of_an_image(command: Command, config: Path, sample: Path) -> None:
+    text = config.read_text(encoding="utf-8").replace("labels", "measurement").replace("truth:", "# truth:")
+    config.write_text(text + "segmenter: null\nseed: 5\n", encoding="utf-8")
+    assert command("run", config).status == 0
+    first, again = config.parent / "results" / "nuclei_2d.dmu.ome.tif", config.parent / "again.tif"
+    seed = read_measurement(first).info.seed
+    assert command("simulate", sample, "-o", again, "--seed", seed).status == 0
+    assert read_measurement(again).info == read_measurement(first).info
+    np.testing.assert_array_equal(tifffile.imread(again), tifffile.imread(first))
+
+
 def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: Path) -> None:
     (config.parent / "extra" / "broken.tif").write_bytes(b"II*\0")
     run = command("run", config)

@@ -24,7 +24,7 @@ from support import assert_sentence, discs, make_set
 from napari_dmu.cli.run import run
 from napari_dmu.engine import batch, cluster
 from napari_dmu.engine.batch import BatchOutcome, run_batch
-from napari_dmu.engine.batch_plan import BatchJob, RunSettings, plan_run, run_settings
+from napari_dmu.engine.batch_plan import BatchJob, RunSettings, image_seed, plan_run, run_settings
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.engine.verbs import compare, load, reconstruct, segment, simulate
 from napari_dmu.errors import Cancelled, DmuError, FileError, PatternSetError, SettingsError
@@ -71,8 +71,8 @@ def test_every_image_is_taken_and_results_are_those_of_the_verbs(base: Path, met
     assert [(o.job.name, o.state) for o in outcomes] == [("a", "done"), ("b", "done"), ("c", "done")]
     image = tifffile.imread(base / "in" / "a.tif")
     instrument = load("discs", ratio=4, family="raster")
-    expected = simulate(image, instrument, photons=500, seed=3, device="cpu")
     measured = read_measurement(base / "out" / "a.dmu.ome.tif")
+    expected = simulate(image, instrument, photons=500, seed=measured.info.seed, device="cpu")
     np.testing.assert_array_equal(np.asarray(measured.data), expected.data)
     np.testing.assert_allclose(
         np.asarray(read_specimen(base / "out" / "a.reconstruction.ome.tif").data),
@@ -98,8 +98,8 @@ def test_instrument_and_range_are_those_of_the_verbs(base: Path) -> None:
     (outcome,) = go(base, chosen)
     image, instrument = tifffile.imread(base / "in" / "a.tif"), load("discs", ratio=4, family="raster")
     options = {"detector": "scmos", "acquisition": acquisition, "intensity_range": (0, 9000)}
-    expected = simulate(image, instrument, device="cpu", **options)
     measured = read_measurement(base / "out" / "a.dmu.ome.tif")
+    expected = simulate(image, instrument, device="cpu", seed=measured.info.seed, **options)
     assert measured.info.acquisition == expected.info.acquisition
     np.testing.assert_array_equal(np.asarray(measured.data), expected.data)
     made = reconstruct(expected, device="cpu")
@@ -121,6 +121,30 @@ def test_everything_is_done_on_the_device_that_is_named(base: Path, monkeypatch:
     chosen = settings(images="in/a.tif", method="lmmse", keep=[])
     run_batch(plan_run(chosen, base), chosen, device="cuda:3")
     assert named == ["cuda:3"] * 3  # measured, segmented, reconstructed
+
+
+def test_every_image_has_noise_of_its_own(base: Path) -> None:
+    for name in ("b.ome.tif", "c.tif"):
+        (base / "in" / name).write_bytes((base / "in" / "a.tif").read_bytes())  # a still scene
+    chosen = settings(keep=["measurement"])
+    go(base, chosen)
+    found = [read_measurement(base / "out" / f"{name}.dmu.ome.tif") for name in "abc"]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert (np.asarray(found[one].data) != np.asarray(found[other].data)).mean() > 0.5
+    for name, measured in zip("abc", found, strict=True):
+        assert measured.info.seed == image_seed(chosen.seed, name)
+        record = json.loads((base / "out" / f"{name}.run.json").read_text(encoding="utf-8"))
+        assert record["seed"] == measured.info.seed
+
+
+@given(seed=st.integers(0, 2**70), name=st.text())
+def test_the_seed_of_an_image_is_one_that_every_door_takes(seed: int, name: str) -> None:
+    assert 0 <= image_seed(seed, name) < 2**31
+    assert image_seed(seed, name) != image_seed(seed + 1, name)
+
+
+def test_the_seed_of_an_image_stays_what_it_is() -> None:
+    assert (image_seed(0, "a"), image_seed(3, "well_A1")) == (1332580963, 1320323851)
 
 
 def test_flips_are_those_of_the_verb(base: Path) -> None:
@@ -354,6 +378,7 @@ def test_a_stack_counts_its_cells_over_planes(base: Path) -> None:
         ({"ratio": 5}, PatternSetError, "no pattern set ×5"),
         ({"ratio": "many"}, SettingsError, "for the ratio: "),
         ({"photons": -1}, SettingsError, "photons"),
+        ({"seed": -1}, SettingsError, "seed"),
         ({"segmenter": "magic"}, SettingsError, "magic"),
         ({"method": "magic"}, SettingsError, "for the method: "),
         ({"keep": ["everything"]}, SettingsError, "for the keep: "),

@@ -14,7 +14,15 @@ import numpy as np
 
 from napari_dmu._version import __version__
 from napari_dmu.engine.arguments import geometry_of
-from napari_dmu.engine.batch_plan import LABELS, MEASUREMENT, RECONSTRUCTION, BatchJob, RunSettings, readable
+from napari_dmu.engine.batch_plan import (
+    LABELS,
+    MEASUREMENT,
+    RECONSTRUCTION,
+    BatchJob,
+    RunSettings,
+    image_seed,
+    readable,
+)
 from napari_dmu.engine.batch_record import (
     Figures,
     RunRecord,
@@ -199,7 +207,7 @@ def take(
         detector=settings.detector,
         acquisition=settings.acquisition,
         intensity_range=settings.intensity_range,
-        seed=settings.seed,
+        seed=image_seed(settings.seed, job.name),
         device=device,
         cancel=cancel,
         **specimen.placed,
@@ -229,7 +237,7 @@ def take(
         write_table(job.result(CELLS), cell_table(cells, measurement.info))
     record = RunRecord(
         napari_dmu=__version__, made_from=made_from(settings, instrument), shown=job.shown, files=files,
-        settings=settings.model_dump(mode="json"), set=instrument.hash, figures=figures,
+        settings=settings.model_dump(mode="json"), set=instrument.hash, seed=measurement.info.seed, figures=figures,
         seconds=round(time.perf_counter() - start, 2),
     )  # fmt: skip
     write_record(job, record)

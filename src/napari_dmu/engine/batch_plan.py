@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class RunSettings(BaseModel):
     detector: str | None = Field(default=None, description="name of a detector; the set's own where not given")
     acquisition: dict[str, Any] | None = Field(default=None, description="other settings than the set's")
     intensity_range: tuple[float, float] | None = Field(default=None, description="values taken as dark and bright")
-    seed: int = Field(default=0, description="of the noise")
+    seed: int = Field(default=0, ge=0, description="of the noise; each image has one made of this and its name")
     method: Literal["learned", "lmmse", "ridge", "tv"] = Field(default="learned", description="what reconstructs")
     flips: bool = Field(default=False, description="mean over eight mirrored measurements")
     segmenter: str | None = Field(default="pattern set", description="what finds the cells; null for none")
@@ -110,6 +111,15 @@ def run_settings(content: dict[str, Any], name: str) -> RunSettings:
         return RunSettings.model_validate(content)
     except ValidationError as error:
         raise file_error(error, name, RunSettings) from error
+
+
+def image_seed(seed: int, name: str) -> int:
+    """Seed of the noise of one image: with the same noise, two images of one scene would be one measurement.
+
+    Below 2³¹, as the panel takes it.
+    """
+    digest = hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:4], "big") % 2**31
 
 
 def readable(name: str) -> str:

@@ -34,7 +34,7 @@ class KeptFile(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """How the results of an image were made; ``files`` are the image and its mask."""
+    """How the results of an image were made; ``files`` are the image and its mask, ``seed`` is of its noise."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,14 +44,19 @@ class RunRecord(BaseModel):
     files: tuple[KeptFile, ...] = Field(min_length=1)
     settings: dict[str, Any]
     set: str
+    seed: int
     figures: Figures
     seconds: float
 
 
 def made_from(settings: RunSettings, instrument: PatternSet) -> str:
     """Of all that decides what an image's results are; not of which other images there are."""
-    decisive = settings.model_dump(mode="json", exclude={"images", "output"})
-    return hashlib.sha256(json.dumps([decisive, instrument.hash], sort_keys=True).encode()).hexdigest()
+    decisive = {
+        "settings": settings.model_dump(mode="json", exclude={"images", "output"}),
+        "noise": "with a seed for every image",  # once one seed was that of all
+        "set": instrument.hash,
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
 def files_now(job: BatchJob) -> tuple[KeptFile, ...]:
