@@ -25,6 +25,7 @@ from napari_dmu.cli.run import run
 from napari_dmu.engine import batch, cluster
 from napari_dmu.engine.batch import BatchOutcome, run_batch
 from napari_dmu.engine.batch_plan import BatchJob, RunSettings, image_seed, plan_run, run_settings
+from napari_dmu.engine.batch_record import made_from
 from napari_dmu.engine.progress import CancelToken
 from napari_dmu.engine.verbs import compare, load, reconstruct, segment, simulate
 from napari_dmu.errors import Cancelled, DmuError, FileError, PatternSetError, SettingsError
@@ -483,6 +484,23 @@ def test_a_worker_with_another_set_is_told_from_one_with_the_same(base: Path) ->
     outcome = batch.on_worker(job, settings(), "0" * 64, "cpu")
     assert outcome.state == "failed"
     assert_sentence(outcome.error)
+
+
+@pytest.mark.parametrize("first", ["the worker", "the user"])
+def test_a_worker_sees_a_set_that_was_replaced(base: Path, first: str) -> None:
+    """Whoever has the new set first; the one who is behind replaces it, and no worker is started anew."""
+    path, (job, *_) = base / "sets" / "discs.dmu.safetensors", plan_run(settings(), base)
+    old = made_from(settings(), load("discs", ratio=4, family="raster"))
+    assert batch.on_worker(job, settings(), old, "cpu").state == "done"
+    job.result(".run.json").unlink()
+    before = path.read_bytes()
+    new = made_from(settings(), make_set(path, seed=1))
+    if first == "the user":
+        after = path.read_bytes()
+        path.write_bytes(before)
+        assert batch.on_worker(job, settings(), new, "cpu").state == "failed"
+        path.write_bytes(after)
+    assert batch.on_worker(job, settings(), new, "cpu").state == "done"
 
 
 def test_no_scheduler_is_said_in_a_sentence(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,13 @@ import pytest
 import tifffile
 from support import assert_sentence, discs, make_set
 
+from napari_dmu.engine import batch_record
 from napari_dmu.engine.batch import BatchOutcome, run_batch
 from napari_dmu.engine.batch_plan import plan_run, run_settings
 from napari_dmu.errors import SettingsError
+from napari_dmu.segmentation.registry import SegmenterInfo
+from napari_dmu.zoo.header import read_header
+from napari_dmu.zoo.pattern_set import write_header
 
 
 def write(path: Path, seed: int) -> None:
@@ -49,7 +53,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_other_images_with_other_settings_are_refused(base: Path) -> None:
     go(base, "A")
     before = contents(base / "out")
-    with pytest.raises(SettingsError, match=r"other settings \('a1'") as raised:
+    with pytest.raises(SettingsError, match=r"other settings, .*\('a1'") as raised:
         go(base, "B", photons=5)
     assert_sentence(raised.value)
     assert contents(base / "out") == before
@@ -100,6 +104,37 @@ def test_an_image_with_another_mask_is_done_anew(base: Path) -> None:
     for state, number in (("done", 1), ("was there", 1), ("done", 2)):
         tifffile.imwrite(base / "masks" / "a1.tif", np.full((64, 80), number, np.uint8))
         assert [o.state for o in go(base, "A/a1.tif", truth="masks")] == [state]
+
+
+@pytest.mark.parametrize("what", ["acquisition", "instances", "version", "segmenter"])
+def test_what_else_decides_the_results_is_compared(base: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    path, origin = base / "sets" / "discs.dmu.safetensors", {"version": "1"}
+    monkeypatch.setattr(
+        batch_record, "available_segmenters", lambda: [SegmenterInfo("theirs", f"theirs {origin['version']}")]
+    )
+    monkeypatch.setattr("napari_dmu.engine.cells.load_segmenter", lambda name: lambda image: np.zeros(image.shape, int))
+    go(base, "A/a1.tif", segmenter="theirs")
+    assert [o.state for o in go(base, "A/a1.tif", segmenter="theirs")] == ["was there"]
+    header = read_header(path)
+    if what in ("acquisition", "instances"):
+        part = getattr(header, what)
+        field = {"photons": 9.0} if what == "acquisition" else {"foreground": 0.9}
+        write_header(path, path, header.model_copy(update={what: part.model_copy(update=field)}))
+    elif what == "version":
+        monkeypatch.setattr(batch_record, "__version__", "99")
+    else:
+        origin["version"] = "2"
+    with pytest.raises(SettingsError, match="another pattern set, segmenter or napari-dmu") as raised:
+        go(base, "A/a1.tif", segmenter="theirs")
+    assert_sentence(raised.value)
+
+
+def test_what_a_set_says_of_its_training_is_not_compared(base: Path) -> None:
+    path = base / "sets" / "discs.dmu.safetensors"
+    go(base, "A/a1.tif")
+    header = read_header(path)
+    write_header(path, path, header.model_copy(update={"dose_mean": header.dose_mean + 1}))
+    assert [o.state for o in go(base, "A/a1.tif")] == ["was there"]
 
 
 def test_records_of_an_older_napari_dmu_are_refused(base: Path) -> None:

@@ -89,11 +89,12 @@ def run_batch(
     from napari_dmu.engine.verbs import load
 
     instrument = load(settings.set, ratio=settings.ratio, family=settings.family)
-    refuse_mixing(jobs, made_from(settings, instrument))
+    wanted = made_from(settings, instrument)
+    refuse_mixing(jobs, wanted)
     found = (
         ((number, _outcome(job, settings, instrument, device, cancel)) for number, job in enumerate(jobs))
         if scheduler is None
-        else _on_cluster(jobs, settings, instrument.hash, device, scheduler, cancel)
+        else _on_cluster(jobs, settings, wanted, device, scheduler, cancel)
     )
     done: dict[int, BatchOutcome] = {}
     try:
@@ -121,14 +122,14 @@ def _there(job: BatchJob) -> BatchOutcome | None:
 def _on_cluster(
     jobs: Sequence[BatchJob],
     settings: RunSettings,
-    set_hash: str,
+    wanted: str,
     device: str,
     scheduler: str,
     cancel: CancelToken | None,
 ) -> Iterator[tuple[int, BatchOutcome]]:
     from napari_dmu.engine.cluster import spread
 
-    tasks = [(job, settings, set_hash, device) for job in jobs]
+    tasks = [(job, settings, wanted, device) for job in jobs]
     for number, outcome in spread(on_worker, tasks, scheduler, cancel=cancel):
         if isinstance(outcome, SettingsError):
             raise outcome
@@ -137,13 +138,14 @@ def _on_cluster(
         yield number, outcome
 
 
-def on_worker(job: BatchJob, settings: RunSettings, set_hash: str, device: str) -> BatchOutcome:
-    """One image on a worker of a cluster, with the set that is installed there if it is the same."""
+def on_worker(job: BatchJob, settings: RunSettings, wanted: str, device: str) -> BatchOutcome:
+    """One image on a worker of a cluster, with what is installed there if it makes the same results."""
     try:
-        instrument = _installed(settings.set, settings.ratio, settings.family)
-        if instrument.hash != set_hash:
+        instrument = _installed(settings.set, settings.ratio, settings.family, wanted)
+        if made_from(settings, instrument) != wanted:
+            _installed.cache_clear()  # the next call may find the right one
             raise PatternSetError(
-                "The worker has another version of the pattern set: install the same napari-dmu there."
+                "The worker has another pattern set, segmenter or napari-dmu: install the same there and start it anew."
             )
     except DmuError as error:
         return BatchOutcome(job, "failed", {}, str(error))
@@ -151,8 +153,8 @@ def on_worker(job: BatchJob, settings: RunSettings, set_hash: str, device: str) 
 
 
 @lru_cache(maxsize=1)
-def _installed(name: str, ratio: float, family: str) -> PatternSet:
-    """Read once a worker, not once an image."""
+def _installed(name: str, ratio: float, family: str, wanted: str) -> PatternSet:
+    """Read once a worker and run, not once an image; a set may be replaced between two runs."""
     from napari_dmu.engine.verbs import load
 
     return load(name, ratio=ratio, family=family)

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from napari_dmu._version import __version__
 from napari_dmu.engine.batch_plan import BatchJob, RunSettings, readable
 from napari_dmu.errors import SettingsError
 from napari_dmu.files.atomic import atomic_path
+from napari_dmu.segmentation.registry import available_segmenters
 
 if TYPE_CHECKING:
     from napari_dmu.zoo.pattern_set import PatternSet
 
 RECORD = ".run.json"
+# What of a set's header its results depend on; the hash is that of the tensors alone.
+DECISIVE = {"acquisition", "decoder", "head", "instances"}
 _BLOCK = 2**20  # bytes of a file that are read at once
 Figures: TypeAlias = dict[str, float | int | None]
 
@@ -54,7 +58,9 @@ def made_from(settings: RunSettings, instrument: PatternSet) -> str:
     decisive = {
         "settings": settings.model_dump(mode="json", exclude={"images", "output"}),
         "noise": "with a seed for every image",  # once one seed was that of all
-        "set": instrument.hash,
+        "set": [instrument.hash, instrument.header.model_dump(mode="json", include=DECISIVE)],
+        "napari_dmu": __version__,
+        "segmenter": next((s.origin for s in available_segmenters() if s.name == settings.segmenter), ""),
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
@@ -98,8 +104,8 @@ def refuse_mixing(jobs: Sequence[BatchJob], wanted: str) -> None:
         source = _content(path).get("made_from")
         if isinstance(source, str) and source != wanted:
             raise SettingsError(
-                f"'{folder}' holds results of other settings ('{path.name.removesuffix(RECORD)}', for instance): name "
-                "another output folder, or delete them."
+                f"'{folder}' holds results of other settings, of another pattern set, segmenter or napari-dmu "
+                f"('{path.name.removesuffix(RECORD)}', for instance): name another output folder, or delete them."
             )
     for job in jobs:
         record = _read(job.result(RECORD))
