@@ -198,6 +198,17 @@ def test_compare_counts_the_pieces_of_a_mask_and_says_so(command: Command, sampl
     assert found["truth_count"] > 0.8 * found["count"]  # those that touch count as one
 
 
+def test_compare_passes_on_what_the_reader_says(command: Command, sample: Path, tmp_path: Path) -> None:
+    mask, inverted = tmp_path / "mask.tif", tmp_path / "inverted.tif"
+    tifffile.imwrite(inverted, tifffile.imread(sample), photometric="miniswhite")
+    labels = tifffile.imread(sample.with_name("nuclei_2d_labels.tif")).astype(np.uint16)
+    tifffile.imwrite(mask, 65535 - labels, photometric="miniswhite")
+    run = command("compare", sample, inverted, "--labels", mask, "--truth-labels", mask)
+    assert run.status == 0, run
+    for path in (inverted, mask):
+        assert run.err.count(f"Note: {path.name}: The file stores white as 0") == 1
+
+
 def test_a_mask_in_colour_gets_advice_that_can_be_followed(command: Command, sample: Path, tmp_path: Path) -> None:
     mask = tifffile.imread(sample.with_name("nuclei_2d_labels.tif")).astype(np.uint8)
     tifffile.imwrite(tmp_path / "equal.tif", np.stack([mask] * 3, axis=-1), photometric="rgb")

@@ -41,6 +41,15 @@ def test_table_and_numbers(command: Command, folder: Path) -> None:
     assert run.out.rstrip().splitlines()[-1].startswith("The set must not be called close to the limit")
 
 
+def test_what_the_reader_says_of_a_file_is_passed_on(command: Command, folder: Path, tmp_path: Path) -> None:
+    inverted = tmp_path / "inverted.tif"
+    tifffile.imwrite(inverted, tifffile.imread(folder / "0.tif"), photometric="miniswhite")
+    run = command("limits", inverted, folder / "1.tif", folder / "2.tif", "--ratio", "4", "--exposures", "1", "--json")
+    assert run.status == 0, run.err
+    assert run.err.startswith("Note: inverted.tif: The file stores white as 0")
+    json.loads(run.out)
+
+
 def test_json_with_training_images_and_no_set(command: Command, folder: Path) -> None:
     options = ("--ratio", "4", "--exposures", "1", "--photons", "50", "--read-noise", "3", "--train", folder, "--json")
     run = command("limits", folder / "0.tif", *options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,23 @@ def test_simulate_repeats_the_measurement_of_an_image(command: Command, config: 
     assert command("simulate", sample, "-o", again, "--seed", seed).status == 0
     assert read_measurement(again).info == read_measurement(first).info
     np.testing.assert_array_equal(tifffile.imread(again), tifffile.imread(first))
+
+
+def test_what_the_reader_says_of_files_is_passed_on(command: Command, config: Path, sample: Path) -> None:
+    image = tifffile.imread(sample).astype(np.uint8)
+    for name in ("x", "y", "z"):
+        (config.parent / "extra" / f"{name}.tif").write_bytes(sample.read_bytes())
+    for name in ("x", "y"):
+        tifffile.imwrite(config.parent / "extra" / f"{name}.tif", 255 - image, photometric="miniswhite")
+    text = config.read_text(encoding="utf-8").replace("truth:", "# truth:")
+    config.write_text(text + "segmenter: null\nphotons: 50000\ndetector: emccd\n", encoding="utf-8")
+    first = command("run", config)
+    assert first.status == 0, first
+    assert "Note: x.tif and 1 more: The file stores white as 0" in first.err
+    assert "are saturated" in first.err  # as simulate says
+    record = json.loads((config.parent / "results" / "x.run.json").read_text(encoding="utf-8"))
+    assert record["notes"][0].startswith("The file stores white as 0")
+    assert command("run", config).err == first.err
 
 
 def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: Path) -> None:

@@ -54,26 +54,29 @@ def compare(
     And cells with the true cells, where both are given. Figures are means over planes.
     """
     from napari_dmu.cli.reading import read_image
-    from napari_dmu.cli.running import Work, counted, note, print_table, say
+    from napari_dmu.cli.running import Work, counted, note, notes_of, print_table, say
     from napari_dmu.errors import SettingsError
     from napari_dmu.files.specimen import read_grey
 
     if (labels is None) != (truth_labels is None):
         raise SettingsError("Cells are compared in pairs: give both --labels and --truth-labels, or neither.")
-    images = [read_image(path, luminance=luminance).data for path in (reconstruction, truth)]
-    cells = [None if path is None else read_grey(path).data for path in (labels, truth_labels)]
+    images = {path: read_image(path, luminance=luminance) for path in (reconstruction, truth)}
+    cells = {path: read_grey(path) for path in (labels, truth_labels) if path is not None}
 
     from napari_dmu.engine import verbs
 
     with Work() as work:
         found = verbs.compare(
-            *images,
-            labels=cells[0],
-            truth_labels=cells[1],
+            images[reconstruction].data,
+            images[truth].data,
+            labels=None if labels is None else cells[labels].data,
+            truth_labels=None if truth_labels is None else cells[truth_labels].data,
             intensity_range=intensity_range,
             progress=work.progress,
             cancel=work.cancel,
         )
+    for path, image in {**images, **cells}.items():
+        notes_of(image, path)
     for line in found.notes:
         note(line)
     if as_json:

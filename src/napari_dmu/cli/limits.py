@@ -129,12 +129,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _planes(path: Path, luminance: bool) -> list[NDArray[np.float32]]:
-    """Every plane of an image, 0 … 1 over the stack."""
+    """Every plane of an image, 0 … 1 over the stack; what the reader says of the file is passed on."""
     from napari_dmu.cli.reading import read_image
+    from napari_dmu.cli.running import notes_of
     from napari_dmu.engine.stacks import as_stack, plane, stack_range
     from napari_dmu.microscope.measurement import check_plane, normalise
 
-    stack = as_stack(read_image(path, luminance=luminance).data)
+    image = read_image(path, luminance=luminance)
+    notes_of(image, path)
+    stack = as_stack(image.data)
     count = math.prod(stack.shape[:-2])
     span = stack_range(stack, None)
     return [normalise(check_plane(plane(stack, index), index), span) for index in range(count)]

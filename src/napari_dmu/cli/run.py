@@ -60,11 +60,24 @@ def run(
         raise Cancelled("Stopped: what is done stays, and the same command goes on.") from error
     _print(outcomes)
     say(f"Wrote {folder / TABLE} and the results beside it.")
+    _print_notes(outcomes)
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     for outcome in failed:
         note(f"{outcome.job.shown}: {outcome.error}")
     if failed:
         raise FileError(f"{len(failed)} of {len(outcomes)} images failed: see the notes above.")
+
+
+def _print_notes(outcomes: Sequence[BatchOutcome]) -> None:
+    """What the user should know of the images; the same of several of them once."""
+    from napari_dmu.cli.running import note
+
+    images: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for line in outcome.notes:
+            images.setdefault(line, []).append(outcome.job.shown)
+    for line, (first, *others) in images.items():
+        note(f"{first}{f' and {len(others)} more' if others else ''}: {line}")
 
 
 def _print(outcomes: Sequence[BatchOutcome]) -> None:

@@ -144,10 +144,10 @@ def say_written(path: Path, shape: Sequence[int], axes: Sequence[str], dtype: An
     say(f"Wrote {path} ({what}: {sizes}, {dtype}).")
 
 
-def notes_of(specimen: Specimen) -> None:
-    """Pass on what the reader left out or changed."""
+def notes_of(specimen: Specimen, path: Path | None = None) -> None:
+    """Pass on what the reader left out or changed; with the name of the file where there are several."""
     for line in specimen.notes:
-        note(line)
+        note(line if path is None else f"{path.name}: {line}")
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

@@ -52,12 +52,13 @@ State = Literal["done", "was there", "failed"]
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What became of an image; ``error`` is the sentence where it failed."""
+    """What became of an image; ``error`` is the sentence where it failed, ``notes`` are what the user should know."""
 
     job: BatchJob
     state: State
     figures: Figures
     error: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def run_batch(
@@ -116,7 +117,7 @@ def _so_far(jobs: Sequence[BatchJob], done: dict[int, BatchOutcome]) -> list[Bat
 def _there(job: BatchJob) -> BatchOutcome | None:
     """What an earlier call made of an image that has not changed since; None where it has to be done."""
     record = record_of_unchanged(job)
-    return None if record is None else BatchOutcome(job, "was there", record.figures)
+    return None if record is None else BatchOutcome(job, "was there", record.figures, notes=record.notes)
 
 
 def _on_cluster(
@@ -165,8 +166,10 @@ def _outcome(
 ) -> BatchOutcome:
     check(cancel)
     try:
-        there = _there(job)
-        return there or BatchOutcome(job, "done", take(job, settings, instrument, device=device, cancel=cancel))
+        if there := _there(job):
+            return there
+        record = take(job, settings, instrument, device=device, cancel=cancel)
+        return BatchOutcome(job, "done", record.figures, notes=record.notes)
     except (Cancelled, SettingsError):  # settings are those of all images
         raise
     except (DmuError, MemoryError, OSError, UnicodeError) as error:
@@ -186,8 +189,8 @@ def _sentence(error: BaseException) -> str:
 
 def take(
     job: BatchJob, settings: RunSettings, instrument: PatternSet, *, device: str, cancel: CancelToken | None
-) -> Figures:
-    """One image through the whole chain: its results are written, its record last of all; gives its figures."""
+) -> RunRecord:
+    """One image through the whole chain: its results are written, its record last of all."""
     from napari_dmu.engine import verbs
     from napari_dmu.engine.cells import cell_table
     from napari_dmu.files.measurement import write_measurement
@@ -226,9 +229,10 @@ def take(
             device=device,
             cancel=cancel,
         )
-    pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth}
+    pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth.data}
     limits = settings.intensity_range
-    figures = _figures(verbs.compare(image, specimen.data, intensity_range=limits, cancel=cancel, **pair), cells)
+    comparison = verbs.compare(image, specimen.data, intensity_range=limits, cancel=cancel, **pair)
+    notes = [*specimen.notes, *(truth.notes if truth else ()), measurement.info.saturation_note, *comparison.notes]
     if "measurement" in settings.keep:
         write_measurement(job.result(MEASUREMENT), measurement)
     if "reconstruction" in settings.keep:
@@ -239,11 +243,12 @@ def take(
         write_table(job.result(CELLS), cell_table(cells, measurement.info))
     record = RunRecord(
         napari_dmu=__version__, made_from=made_from(settings, instrument), shown=job.shown, files=files,
-        settings=settings.model_dump(mode="json"), set=instrument.hash, seed=measurement.info.seed, figures=figures,
+        settings=settings.model_dump(mode="json"), set=instrument.hash, seed=measurement.info.seed,
+        figures=_figures(comparison, cells), notes=tuple(note for note in notes if note),
         seconds=round(time.perf_counter() - start, 2),
     )  # fmt: skip
     write_record(job, record)
-    return figures
+    return record
 
 
 def _check_place(specimen: Specimen) -> None:
@@ -254,13 +259,13 @@ def _check_place(specimen: Specimen) -> None:
         raise SpecimenError(str(error)) from error
 
 
-def _true_cells(path: Path, settings: RunSettings) -> Any:
+def _true_cells(path: Path, settings: RunSettings) -> Specimen:
     """The mask of an image; of one channel, where the image's has been taken, that has no place in its axes."""
     from napari_dmu.files.specimen import one_channel, read_grey
 
     mask = read_grey(path)
     alone = "c" in mask.axes and mask.data.shape[mask.axes.index("c")] == 1
-    return one_channel(mask, 0).data if alone and settings.channel is not None else mask.data
+    return one_channel(mask, 0) if alone and settings.channel is not None else mask
 
 
 def _cells(

@@ -50,6 +50,7 @@ class RunRecord(BaseModel):
     set: str
     seed: int
     figures: Figures
+    notes: tuple[str, ...]
     seconds: float
 
 
