@@ -221,5 +221,14 @@ def test_the_nearest_sets_are_named_first(places: dict[str, Path]) -> None:
     make_set(places["env"] / "b.dmu.safetensors", name="nuclei")
     make_set(places["env"] / "c.dmu.safetensors", name="nuclei", exposures=1)
     for name, ratio, first in (("Nuclie", 4, "×4 nuclei"), ("nuclei", 15, "×16 nuclei"), ("nuclei", 5, "×4 nuclei")):
-        with pytest.raises(PatternSetError, match=f"one of these: {first}, raster"):
+        with pytest.raises(PatternSetError, match=f"choose {first}, raster; "):
             load_set(name, ratio=ratio, family="raster")
+
+
+def test_four_sets_are_named_and_the_command_that_lists_all(places: dict[str, Path]) -> None:
+    for number in range(6):
+        make_set(places["env"] / f"{number}.dmu.safetensors", name=f"nuclei{number}")
+    with pytest.raises(PatternSetError, match="'napari-dmu sets' lists") as refusal:
+        load_set("cells", ratio=64, family="learned")
+    assert_sentence(refusal.value)
+    assert str(refusal.value).count("×4 nuclei") == 4

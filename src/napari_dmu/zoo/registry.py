@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FOLDER_VARIABLE = "NAPARI_DMU_SETS"
 SHIPPED = Path(__file__).parent / "sets"
+# So many are named where a set does not exist: more would be a paragraph.
+NEAREST = 4
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def load_set(name: str = "nuclei", *, ratio: float, family: str = "learned") -> 
     Raises
     ------
     PatternSetError
-        Where there is none; the sentence says which there are.
+        Where there is none; the sentence names the nearest ones.
     """
     return _read(find_set(name, ratio=ratio, family=family))
 
@@ -222,8 +224,10 @@ def find_set(name: str, *, ratio: float, family: str) -> SetSummary:
     for summary in sets:
         if (summary.name, summary.family) == (name, family) and _same(summary.ratio, ratio):
             return summary
-    there = ", ".join(s.label for s in sorted(sets, key=lambda s: _difference(s, str(name), ratio, family))) or "none"
-    sentence = f"There is no pattern set ×{ratio:g} {name}, {family}: choose one of these: {there}."
+    nearest = sorted(sets, key=lambda s: _difference(s, str(name), ratio, family))[:NEAREST]
+    there = "; ".join(one.label for one in nearest)
+    advice = f"choose {there}; or another one that 'napari-dmu sets' lists" if nearest else "there are none at all"
+    sentence = f"There is no pattern set ×{ratio:g} {name}, {family}: {advice}."
     raise PatternSetError(_with_broken(sentence, f"{name}-x{ratio:g}-{family}"))
 
 
