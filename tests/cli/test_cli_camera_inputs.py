@@ -1,4 +1,4 @@
-"""The files that the settings of a camera run name are inputs too: no command writes over them."""
+"""What the commands make of a camera run: its files are inputs, and what is wrong with its frames is said."""
 
 from pathlib import Path
 
@@ -34,3 +34,16 @@ def test_camera_frames_are_not_written_over(command: Command, run: Path, verb: s
 @pytest.mark.parametrize("folder", ["frames", "."])
 def test_maps_are_not_written_over_camera_frames(command: Command, run: Path, folder: str) -> None:
     assert "one of the inputs" in command("assess", run, "-o", run.parent / folder).sentence()
+
+
+@pytest.mark.parametrize("verb", ["reconstruct", "segment", "assess"])
+def test_saturated_frames_are_told(command: Command, run: Path, verb: str) -> None:
+    frames = np.random.default_rng(0).integers(200, 900, (16, 4, 4)).astype("u2")
+    frames[:, 0, 0] = 65535
+    tifffile.imwrite(run.parent / "stack.tif", frames, photometric="minisblack")
+    settings = yaml.safe_load(run.read_text(encoding="utf-8")) | {"frames": "stack.tif"}
+    del settings["dark_frame"], settings["flat_field"]
+    run.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    done = command(verb, run, "-o", run.parent / ("maps" if verb == "assess" else "out.tif"))
+    assert done.status == 0, done.err
+    assert "6.2\u202f% of the samples are saturated: a shorter exposure may help." in done.err

@@ -203,6 +203,7 @@ def test_saturated_camera_pixels_are_told(tmp_path: Path) -> None:
     frames[0, 0, :3] = 4095
     back = read_camera(write_run(tmp_path, frames, bits=12, camera_bin=2))
     assert back.info.saturated == pytest.approx(2 / (4 * 64))
+    assert back.info.saturation_note.endswith("a shorter exposure may help.")
 
 
 @pytest.mark.parametrize("bin_", [1, 2, 3])

@@ -121,4 +121,6 @@ def test_saturation_is_worth_a_word_from_a_thousandth(saturated: float, note: st
     info = measurement().info.model_copy(update={"saturated": saturated})
     whole = f"{note}\u202f% of the samples are saturated: fewer photons may help." if note else ""
     assert info.saturation_note == whole
+    on_a_camera = info.model_copy(update={"camera": True})
+    assert on_a_camera.saturation_note == whole.replace("fewer photons", "a shorter exposure")
     assert "saturation_note" not in info.model_dump()

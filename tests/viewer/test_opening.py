@@ -66,6 +66,17 @@ def test_a_file_that_is_none_is_said(qtbot: Any, panel_in: Opener, tmp_path: Pat
     assert panel.open_measurement.isEnabled()
 
 
+def test_saturation_is_said_of_what_is_opened(
+    qtbot: Any, panel_in: Opener, tmp_path: Path, cells: np.ndarray, ratio: float
+) -> None:
+    _, panel = panel_in()
+    full = simulate(cells, load("nuclei", ratio=ratio), acquisition={"full_well": 100.0})
+    write_measurement(tmp_path / "full.dmu.tif", full)
+    panel.add_measurement(str(tmp_path / "full.dmu.tif"))
+    assert _wait(qtbot, panel) == f"Opened 'full'. {full.info.saturation_note}"
+    assert "saturated" in full.info.saturation_note
+
+
 def test_open_takes_a_file_or_a_folder(
     qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

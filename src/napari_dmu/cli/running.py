@@ -19,6 +19,7 @@ from napari_dmu.errors import FileError
 if TYPE_CHECKING:
     from napari_dmu.engine.progress import CancelToken, Progress
     from napari_dmu.files.specimen import Specimen
+    from napari_dmu.microscope.measurement import MeasurementInfo
 
 
 def check_folder(folder: Path) -> None:
@@ -148,6 +149,12 @@ def notes_of(specimen: Specimen, path: Path | None = None) -> None:
     """Pass on what the reader left out or changed; with the name of the file where there are several."""
     for line in specimen.notes:
         note(line if path is None else f"{path.name}: {line}")
+
+
+def saturation_of(info: MeasurementInfo) -> None:
+    """Say it where many samples are saturated: the picture does not show it."""
+    if info.saturation_note:
+        note(info.saturation_note)
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

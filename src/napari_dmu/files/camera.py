@@ -88,7 +88,7 @@ def read_camera(path: str | os.PathLike[str]) -> Measurement:
         set_hash=summary.header.tensors_sha256,
         field=(shape[-2] * acquisition.bin, shape[-1] * acquisition.bin),
         intensity_range=(0.0, 1.0), axes=axes, scale=scale, translate=(0.0,) * len(axes), units=units,
-        dtype="float32", saturated=saturated, version=__version__,
+        dtype="float32", saturated=saturated, camera=True, version=__version__,
     )  # fmt: skip
     return Measurement(data, info)
 

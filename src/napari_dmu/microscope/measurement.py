@@ -44,6 +44,8 @@ class MeasurementInfo(BaseModel):
         Of the specimen.
     saturated
         Fraction of the samples at full scale.
+    camera
+        Whether the frames are those of a real camera, and not simulated.
     version
         Of napari-dmu.
     """
@@ -65,6 +67,7 @@ class MeasurementInfo(BaseModel):
     units: tuple[str, ...] = ("pixel", "pixel")
     dtype: str = "float32"
     saturated: float = 0.0
+    camera: bool = False
     version: str = ""
 
     @property
@@ -73,7 +76,8 @@ class MeasurementInfo(BaseModel):
         if self.saturated <= NOTICEABLE_SATURATION:
             return ""
         percent = float(f"{100 * self.saturated:.2g}")  # two digits, and 100 of them is not 1e+02
-        return f"{percent:g}\u202f% of the samples are saturated: fewer photons may help."
+        remedy = "a shorter exposure" if self.camera else "fewer photons"
+        return f"{percent:g}\u202f% of the samples are saturated: {remedy} may help."
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_dmu.viewer import samples, settings
-from napari_dmu.viewer.layers import LayerData
+from napari_dmu.viewer.layers import LayerData, record_of
 from napari_dmu.viewer.reader import open_measurement
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
@@ -76,4 +76,6 @@ class OpeningView(PanelView):
                 self._viewer.layers.remove(instead_of)
             layer = self._viewer.add_layer(Layer.create(*opened))
             self.measurement.choose(str(layer.unique_id))
-            self._runner.say(f"Opened '{layer.name}'.")
+            record = record_of(layer)
+            note = "" if record is None else record.info.saturation_note
+            self._runner.say(f"Opened '{layer.name}'. {note}".rstrip())
