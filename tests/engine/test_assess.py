@@ -124,6 +124,15 @@ def test_figures_are_means_over_the_planes_that_can_be_judged() -> None:
     assert math.isnan(Assessment(None, image[:1], image[:1], (lost,), 0.9, True).misfit)
 
 
+def test_on_a_camera_the_setup_may_be_wrong_too(trusted: PatternSet) -> None:
+    simulated = dmu.simulate(_stack(1)[0], trusted)
+    taken = replace(simulated, info=simulated.info.model_copy(update={"camera": True}))
+    for measurement, told in ((simulated, False), (taken, True)):
+        found = dmu.assess(measurement, np.zeros(measurement.info.field, "f4"), instrument=trusted)
+        assert found.verdict == "misfit"
+        assert ("the order of the frames" in found.sentence) == told
+
+
 def test_wide_error_bars_are_out_of_the_ordinary(trusted: PatternSet) -> None:
     narrow = trusted.header.trust.model_copy(update={"spread_limit": 1e-6, "chi_square_limit": 1e6})
     strict = replace(trusted, header=trusted.header.model_copy(update={"trust": narrow}))
@@ -254,6 +263,16 @@ def _plane(**changes: Any) -> PlaneAssessment:
         ),
         ([_plane(misfit=7.31)], {}, "Does not fit the data (χ² 7.3, usual up to 1.6): the specimen is unlike "),
         ([_plane(misfit=73.12)], {}, "Does not fit the data (χ² 73, usual up to 1.6)"),
+        (
+            [_plane(misfit=7.31)],
+            {"camera": True},
+            "or the optics differ, or the order of the frames, their orientation",
+        ),
+        (
+            [_plane(distance=2.0, distance_limit=1.1)],
+            {"camera": True},
+            "roi, camera_bin, gain or registration is wrong: ",
+        ),
         ([_plane(), _plane(misfit=731.2)], {}, "Does not fit the data in 1 of 2 planes (χ² 731, usual up to 1.6)"),
         ([_plane(), _plane()], {}, "Fits the data in all 2 planes (χ² 1.1, usual up to 1.6)"),
         ([_plane(relative_spread=0.4)], {}, "but with wider error bars than usual"),

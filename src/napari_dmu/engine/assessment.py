@@ -59,6 +59,8 @@ class Assessment:
         Share of the pixels that the error bars are to cover; None where the pattern set is not calibrated.
     own
         Whether the image is what the pattern set itself reconstructs.
+    camera
+        Whether the measurement is that of a real camera.
     """
 
     error_bar: Image | None
@@ -67,6 +69,7 @@ class Assessment:
     planes: tuple[PlaneAssessment, ...]
     level: float | None
     own: bool
+    camera: bool = False
 
     @property
     def chi_square(self) -> float:
@@ -106,7 +109,8 @@ class Assessment:
     @property
     def statements(self) -> list[str]:
         """What there is to say of it, the verdict first."""
-        return statements(self.planes, level=self.level, own=self.own, bars=self.error_bar is not None)
+        bars = self.error_bar is not None
+        return statements(self.planes, level=self.level, own=self.own, bars=bars, camera=self.camera)
 
     @property
     def sentence(self) -> str:
@@ -155,7 +159,8 @@ def assess_planes(
     if not own:  # error bars for some planes of a stack would be read as error bars for all
         bars, planes = None, [replace(figures, spread=None, relative_spread=None, distance=None) for figures in planes]
     trust = used.header.trust
-    return Assessment(bars, imagined, maps, tuple(planes), None if trust is None else trust.level, own)
+    level = None if trust is None else trust.level
+    return Assessment(bars, imagined, maps, tuple(planes), level, own, info.camera)
 
 
 def _with_error(

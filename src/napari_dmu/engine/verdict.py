@@ -12,6 +12,8 @@ from typing import Literal
 Verdict = Literal["fits", "unusual", "misfit", "unknown"]
 # With more of the samples lost, the rest says too little about the image.
 MOST_SATURATED = 0.5
+# What else it may be where the frames are those of a real camera.
+_SETUP = ", or the order of the frames, their orientation, roi, camera_bin, gain or registration is wrong"
 _WORST: tuple[Verdict, ...] = ("misfit", "unknown", "unusual", "fits")
 
 
@@ -77,7 +79,9 @@ def worst(planes: Sequence[PlaneAssessment]) -> Verdict:
     return next(verdict for verdict in _WORST if verdict in found)
 
 
-def statements(planes: Sequence[PlaneAssessment], *, level: float | None, own: bool, bars: bool) -> list[str]:
+def statements(
+    planes: Sequence[PlaneAssessment], *, level: float | None, own: bool, bars: bool, camera: bool = False
+) -> list[str]:
     """What there is to say, the verdict first; a sentence, if they are joined.
 
     Parameters
@@ -88,8 +92,10 @@ def statements(planes: Sequence[PlaneAssessment], *, level: float | None, own: b
         Whether the image is what the pattern set itself reconstructs; error bars are for that alone.
     bars
         Whether there are error bars.
+    camera
+        Whether the measurement is that of a real camera, where there is more that can be wrong.
     """
-    parts = [_judgement(planes, calibrated=level is not None)]
+    parts = [_judgement(planes, calibrated=level is not None, setup=_SETUP if camera else "")]
     if level is None:
         parts.append("the pattern set is not calibrated, so its usual error is not known and there is no error bar")
     elif bars:
@@ -106,7 +112,7 @@ def statements(planes: Sequence[PlaneAssessment], *, level: float | None, own: b
     return parts
 
 
-def _judgement(planes: Sequence[PlaneAssessment], *, calibrated: bool) -> str:
+def _judgement(planes: Sequence[PlaneAssessment], *, calibrated: bool, setup: str) -> str:
     verdict = worst(planes)
     concerned = [plane for plane in planes if plane.verdict == verdict]
     where = _where(len(concerned), len(planes), every=verdict == "fits")
@@ -120,11 +126,11 @@ def _judgement(planes: Sequence[PlaneAssessment], *, calibrated: bool) -> str:
     if verdict == "misfit":
         return (
             f"Does not fit the data{where} (χ² {misfit}, usual up to {usual}): the specimen is unlike the training "
-            "images or the optics differ"
+            f"images or the optics differ{setup}"
         )
     words = f"Fits the data{where} (χ² {misfit}, usual up to {usual})"
     if any(plane.unlike for plane in concerned):
-        return f"{words}, but is unlike the specimens this set was trained on: its error bars do not hold here"
+        return f"{words}, but is unlike the specimens this set was trained on{setup}: its error bars do not hold here"
     if verdict == "unusual":
         return f"{words}, but with wider error bars than usual: the specimen is unlike the training images or too dim"
     return words
