@@ -1,5 +1,6 @@
 """From frames of the dots to the line in the YAML file, and from there to an aligned measurement."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,18 @@ import tifffile
 import torch
 import yaml
 from numpy.typing import NDArray
+from scipy.ndimage import rotate
 from support import assert_sentence, discs
 
 from napari_dmu.cli.app import main
+from napari_dmu.cli.register import where_they_lie
 from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsError, SpecimenError
 from napari_dmu.files.camera import read_camera
 from napari_dmu.files.registration import measure_registration
 from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.detector import counts_to_signal
 from napari_dmu.microscope.forward import Microscope
-from napari_dmu.microscope.registration import Found, dot_pattern
+from napari_dmu.microscope.registration import Found, dot_pattern, find_registration
 from napari_dmu.zoo.pattern_set import PatternSet
 
 SIDE, FIELD, PHOTONS, OFFSET = 2, 320, 2000.0, 100
@@ -68,12 +71,13 @@ def test_the_line_that_is_printed_aligns_the_measurement(
     run: Path, tmp_path: Path, instrument: PatternSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["register", str(run), str(tmp_path / "dots.tif")]) == 0
-    line, told, advice = capsys.readouterr().out.strip().splitlines()
+    line, told, words, advice = capsys.readouterr().out.strip().splitlines()
     found = Registration.model_validate(yaml.safe_load(line)["registration"])
     np.testing.assert_allclose(found.shift, TRUE.shift, atol=0.05)
     assert found.rotation == pytest.approx(TRUE.rotation, abs=0.02)
     assert found.scale == pytest.approx(TRUE.scale, abs=2e-4)
     assert "dots" in told
+    assert re.search(r"too far up and 2\.\d+ too far right, turned by 0\.\d+° clockwise\.$", words)
     assert "run.yaml" in advice
 
     # Under aligned patterns the camera would see the specimen moved by the registration.
@@ -86,6 +90,20 @@ def test_the_line_that_is_printed_aligns_the_measurement(
     )
     error, usual = (float(np.sqrt(np.mean((one - right) ** 2))) for one in (ours, left_alone))
     assert error < usual / 20
+
+
+def test_the_words_say_where_the_dots_are_seen() -> None:
+    """Dots moved and turned on the camera; the registration says from where their light comes, the opposite."""
+    dots = np.tile(dot_pattern(8, 4).astype(float), (8, 8))
+    down = np.roll(dots, (3, -2), (0, 1))
+    found = find_registration(down, 1.0, period=8, bin=4).registration
+    np.testing.assert_allclose(found.shift, (-3.0, 2.0), atol=0.05)
+    assert where_they_lie(Registration(shift=(-3.0, 2.0))).endswith(
+        "3 specimen pixels too far down and 2 too far left."
+    )
+    turned = rotate(dots, 2.0, reshape=False, order=1)  # anticlockwise, as it is seen
+    assert find_registration(turned, 1.0, period=8, bin=4).registration.rotation == pytest.approx(-2.0, abs=0.1)
+    assert where_they_lie(Registration(rotation=-2.0)).endswith(", turned by 2° anticlockwise.")
 
 
 def test_a_registration_that_is_no_longer_true_is_told(

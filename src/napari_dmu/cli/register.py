@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_dmu.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from napari_dmu.microscope.acquisition import Registration
 
 # Specimen pixels; twice as much costs the learned set at x64 1.9 dB (docs/results.md, "Robustness").
 SMALL = 0.25
@@ -40,9 +43,21 @@ def register(
         f"From {found.dots} dots, which lie within {found.residual:.2f} specimen pixels of it (root mean square); the "
         f"largest displacement in the field is {found.largest:.1f} specimen pixels."
     )
+    say(where_they_lie(r))
     had = read_run(run).registration != Registration()
     if found.largest > SMALL:
         instead = " in place of the one that is there" if had else ""
         say(f"Write the first line into {run.name}{instead}, with 'align: resample' for the learned decoder.")
     else:
         say(f"That is small enough to be left alone{f': take the registration out of {run.name}' if had else ''}.")
+
+
+def where_they_lie(r: Registration) -> str:
+    """A registration in words: it says from where the patterns' light comes, so they lie the opposite way."""
+    down, right = -r.shift[0], -r.shift[1]
+    sense = "clockwise" if r.rotation > 0 else "anticlockwise"
+    turned = f", turned by {abs(r.rotation):g}° {sense}" if r.rotation else ""
+    return (
+        f"On the frames, turned as 'orientation' says, the patterns lie {abs(down):g} specimen pixels too far "
+        f"{'down' if down > 0 else 'up'} and {abs(right):g} too far {'right' if right > 0 else 'left'}{turned}."
+    )
