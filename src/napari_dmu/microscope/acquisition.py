@@ -86,7 +86,8 @@ class Acquisition(BaseModel):
     period
         P, side of the pattern's repeating tile in specimen pixels; a multiple of ``bin``.
     photons
-        k, peak photons: detected from one specimen pixel with specimen = 1, H = 1, in one exposure.
+        k, peak photons: those that reach the detector from one specimen pixel with specimen = 1, H = 1, in one
+        exposure, before the quantum efficiency.
     background
         Photons per detector pixel per exposure.
     read_noise

@@ -85,7 +85,7 @@ class SettingsForm(QWidget):
         )  # fmt: skip
         add_row(
             rows, "Pho&tons", self.photons,
-            "Detected from the brightest specimen pixel in one exposure: 100 is dim, 1 000 usual, 10 000 bright.",
+            "How many reach the camera from the brightest pixel per exposure: 100 is dim, 1 000 usual, 10 000 bright.",
         )  # fmt: skip
         layout = column()
         layout.addLayout(rows)
