@@ -18,7 +18,8 @@ from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsErro
 from napari_dmu.files import read_measurement, read_specimen, write_measurement
 from napari_dmu.files.camera import read_camera
 from napari_dmu.files.camera_run import CameraRun, read_run
-from napari_dmu.files.frames import FRACTION, open_frames
+from napari_dmu.files.frame_stack import open_frames
+from napari_dmu.files.frames import FRACTION
 from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.detector import counts_to_signal, saturation_count
 from napari_dmu.microscope.forward import Microscope

@@ -14,7 +14,8 @@ from napari_dmu._version import __version__
 from napari_dmu.errors import FileError, PatternSetError, SettingsError
 from napari_dmu.files.calibration import MICROMETER, PIXEL, SECOND
 from napari_dmu.files.camera_run import CameraRun, read_run
-from napari_dmu.files.frames import Corrections, FrameStack, corrections_of, open_frames
+from napari_dmu.files.frame_stack import FrameStack, open_frames
+from napari_dmu.files.frames import Corrections, corrections_of
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.detector import WELL_MARGIN

@@ -66,7 +66,7 @@ def files_of_measurement(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     if not _is_run(where.name):
         return (where,)
     from napari_dmu.files.camera_run import read_run
-    from napari_dmu.files.frames import frame_files
+    from napari_dmu.files.frame_stack import frame_files
 
     run = read_run(where)
     others = [where.parent / name for name in (run.dark_frame, run.flat_field) if name is not None]

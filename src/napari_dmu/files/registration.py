@@ -11,7 +11,8 @@ import numpy as np
 from napari_dmu.errors import SettingsError
 from napari_dmu.files.camera import set_of_run
 from napari_dmu.files.camera_run import read_run
-from napari_dmu.files.frames import corrections_of, open_frames
+from napari_dmu.files.frame_stack import open_frames
+from napari_dmu.files.frames import corrections_of
 from napari_dmu.microscope.registration import Found, find_registration
 
 
