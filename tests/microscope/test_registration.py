@@ -84,6 +84,12 @@ def test_the_largest_displacement_is_that_of_the_field() -> None:
     assert turned.largest == pytest.approx(np.radians(1) * 256 * 2**0.5, rel=0.02)
 
 
+def test_a_chip_at_45_degrees_is_told_to_be_turned() -> None:
+    with pytest.raises(SpecimenError, match=r"the angle \(a chip on a 45° mount") as refusal:
+        find_registration(seen(Registration(rotation=45.0)), 8, period=PERIOD, bin=BIN)
+    assert_sentence(refusal.value)
+
+
 @pytest.mark.parametrize(("period", "bin"), [(8, 2), (16, 4), (32, 32), (64, 64), (128, 128), (24, 12)])
 def test_dots_repeat_with_whole_periods_and_are_wide_enough_for_a_camera(period: int, bin: int) -> None:
     spacing, dots = dot_spacing(period, bin), dot_pattern(period, bin)

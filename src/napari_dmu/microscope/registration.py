@@ -100,8 +100,8 @@ def find_registration(image: NDArray[np.floating], side: float, *, period: int, 
     apart = _neighbour(seen) * abs(turn) / spacing
     if residual > spacing / 16 or not (0.5 < abs(turn) < 2 and 2 / 3 < apart < 4 / 3):
         raise SpecimenError(
-            f"The dots do not lie on a grid of {spacing} specimen pixels: check camera_bin, the roi and the "
-            "magnification, and that it is the frame of dots of this pattern set."
+            f"The dots do not lie on a grid of {spacing} specimen pixels: check camera_bin, the roi, the magnification "
+            "and the angle (a chip on a 45° mount needs turning), and that it is the frame of dots of this pattern set."
         )
     offset = turn * centre + move - centre
     shift = tuple((float(v) + period / 2) % period - period / 2 for v in (offset.real, offset.imag))
