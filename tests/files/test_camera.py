@@ -285,6 +285,33 @@ def test_a_saturated_sample_moves_with_its_light(tmp_path: Path) -> None:
     assert not full[0, 16:18, 16:18].all()
 
 
+def test_left_aligned_counts_are_those_of_the_camera(tmp_path: Path, instrument: PatternSet) -> None:
+    frames = np.random.default_rng(0).integers(100, 1500, (4, 16, 16)).astype(np.uint16)
+    frames[0, 0, 0] = 4095
+    for name, plain in (("dark", np.full((16, 16), OFFSET, "u2")), ("flat", np.full((16, 16), 1000, "u2"))):
+        tifffile.imwrite(tmp_path / f"{name}.tif", plain << 4)
+        tifffile.imwrite(tmp_path / f"{name}0.tif", plain)
+    settings: dict[str, Any] = {"bits": 12, "photons": 200.0}
+    for corrected in (False, True):
+        files = {"dark_frame": "dark.tif", "flat_field": "flat.tif"} if corrected else {}
+        left = read_camera(write_run(tmp_path, frames << 4, left_aligned=True, **settings, **files))
+        files = {"dark_frame": "dark0.tif", "flat_field": "flat0.tif"} if corrected else {}
+        right = read_camera(write_run(tmp_path, frames, **settings, **files))
+        np.testing.assert_array_equal(left.data, right.data)
+        assert left.info == right.info
+        assert left.info.saturated == pytest.approx(1 / frames.size)
+        assert left.info.notes == ()
+
+
+@pytest.mark.parametrize(("shift", "bits"), [(4, 12), (2, 14), (0, 0)])
+def test_counts_that_seem_left_aligned_are_told(tmp_path: Path, shift: int, bits: int) -> None:
+    frames = np.random.default_rng(0).integers(100, 900, (4, 16, 16)).astype(np.uint16) << shift
+    info = read_camera(write_run(tmp_path, frames)).info
+    assert any(f"'bits: {bits}' and 'left_aligned: true'." in note for note in info.notes) == (shift > 0)
+    write_measurement(tmp_path / "m.ome.tif", read_camera(tmp_path / "run.yaml"))
+    assert read_measurement(tmp_path / "m.ome.tif").info.notes == info.notes
+
+
 def test_photons_are_estimated_from_the_brightest_bins(tmp_path: Path, instrument: PatternSet) -> None:
     # an even specimen with a dark border: inside, bins are filled with density 1
     specimen = np.pad(np.ones((48, 48), np.float32), 24)
@@ -372,7 +399,9 @@ GOOD = np.full((4, 16, 16), 500, np.uint16)
         (np.concatenate([GOOD, GOOD[:1]]), {"planes": {}}, FileError, "5 frames"),
         (GOOD.astype("f4"), {}, FileError, "counts"),
         (GOOD.astype("i2") * -1, {}, SettingsError, "bits"),
-        (GOOD, {"bits": 8}, SettingsError, "8 bits"),
+        (GOOD, {"bits": 8}, SettingsError, "8 bits: correct 'bits'"),
+        (GOOD * 16, {"bits": 12}, SettingsError, "12 bits left-aligned, so write 'left_aligned: true'"),
+        (GOOD + 1, {"bits": 12, "left_aligned": True}, SettingsError, "no multiples of 16"),
         (GOOD, {"frames": ["frames.tif", "other.tif"]}, FileError, "one size"),
         (GOOD, {"frames": "nothing_*.tif"}, FileError, "nothing_"),
         (GOOD, {"frames": "nothing.tif"}, FileError, "does not exist"),

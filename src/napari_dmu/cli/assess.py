@@ -33,7 +33,7 @@ def assess(
     chi_square.tif (misfit of every detector pixel, 1 is noise), and prints one sentence. The exit status is 0
     whatever the verdict.
     """
-    from napari_dmu.cli.running import Work, check_output, saturation_of, say, say_written
+    from napari_dmu.cli.running import Work, check_output, notes_of, say, say_written
     from napari_dmu.files.measurement import files_of_measurement, read_measurement
     from napari_dmu.files.specimen import read_grey, write_image
 
@@ -50,7 +50,7 @@ def assess(
     with Work() as work:
         found = verbs.assess(measured, image, device=device, progress=work.progress, cancel=work.cancel)
     info = measured.info
-    saturation_of(info)
+    notes_of(info)
     placed: dict[str, Any] = {"axes": info.axes, "scale": info.scale, "units": info.units, "translate": info.translate}
     coarse: dict[str, Any] = {"axes": info.axes}  # the measurement's axes but the pattern's
     coarse |= {key: _without_pattern(getattr(measured, key)) for key in ("scale", "units", "translate")}

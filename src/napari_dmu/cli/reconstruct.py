@@ -34,7 +34,7 @@ def reconstruct(
 
     The file alone is enough. The image is float32 in the specimen's own intensity units.
     """
-    from napari_dmu.cli.running import Work, check_image_output, saturation_of, say_written
+    from napari_dmu.cli.running import Work, check_image_output, notes_of, say_written
     from napari_dmu.files.measurement import files_of_measurement, read_measurement
     from napari_dmu.files.specimen import write_image
 
@@ -53,6 +53,6 @@ def reconstruct(
             cancel=work.cancel,
         )
     info = measured.info
-    saturation_of(info)
+    notes_of(info)
     write_image(output, image, axes=info.axes, scale=info.scale, units=info.units, translate=info.translate)
     say_written(output, image.shape, info.axes, image.dtype, "reconstruction")

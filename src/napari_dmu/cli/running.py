@@ -145,16 +145,13 @@ def say_written(path: Path, shape: Sequence[int], axes: Sequence[str], dtype: An
     say(f"Wrote {path} ({what}: {sizes}, {dtype}).")
 
 
-def notes_of(specimen: Specimen, path: Path | None = None) -> None:
-    """Pass on what the reader left out or changed; with the name of the file where there are several."""
-    for line in specimen.notes:
+def notes_of(found: Specimen | MeasurementInfo, path: Path | None = None) -> None:
+    """Pass on what the reader left out or changed, or what a measurement suffers from that no picture shows.
+
+    With the name of the file where there are several.
+    """
+    for line in found.notes:
         note(line if path is None else f"{path.name}: {line}")
-
-
-def saturation_of(info: MeasurementInfo) -> None:
-    """Say it where many samples are saturated: the picture does not show it."""
-    if info.saturation_note:
-        note(info.saturation_note)
 
 
 def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:

@@ -43,7 +43,7 @@ def segment(
     0 is background; every cell of a plane has a number of its own. The pattern set's segmenter reads the measurement
     itself, any other one its reconstruction.
     """
-    from napari_dmu.cli.running import Work, check_image_output, check_output, saturation_of, say, say_written
+    from napari_dmu.cli.running import Work, check_image_output, check_output, notes_of, say, say_written
     from napari_dmu.files.measurement import files_of_measurement, read_measurement
     from napari_dmu.files.specimen import write_image
     from napari_dmu.files.table import check_table_name, write_table
@@ -60,7 +60,7 @@ def segment(
     with Work() as work:
         cells = find_cells(measured, segmenter=segmenter, device=device, progress=work.progress, cancel=work.cancel)
     info, labels = measured.info, cells.labels
-    saturation_of(info)
+    notes_of(info)
     write_image(
         output, labels, axes=info.axes, scale=info.scale, units=info.units, translate=info.translate, labels=True
     )

@@ -49,7 +49,7 @@ def simulate(
 ) -> None:
     """Measure an image or stack, with noise."""
     from napari_dmu.cli.reading import read_acquisition, read_image
-    from napari_dmu.cli.running import Work, check_image_output, notes_of, saturation_of, say_written
+    from napari_dmu.cli.running import Work, check_image_output, notes_of, say_written
     from napari_dmu.files.measurement import write_measurement
 
     check_image_output(output, specimen)
@@ -76,6 +76,6 @@ def simulate(
         )
     write_measurement(output, measurement)
     notes_of(image)
-    saturation_of(measurement.info)
+    notes_of(measurement.info)
     what = f"measurement at ×{instrument.ratio:g} {instrument.name}, {instrument.family}"
     say_written(output, measurement.data.shape, measurement.axes, measurement.data.dtype, what)

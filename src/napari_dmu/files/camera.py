@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from napari_dmu._version import __version__
 from napari_dmu.errors import FileError, PatternSetError, SettingsError
 from napari_dmu.files.calibration import MICROMETER, PIXEL, SECOND
-from napari_dmu.files.camera_run import CameraRun, read_run
+from napari_dmu.files.camera_run import CONTAINER, CameraRun, read_run
 from napari_dmu.files.frame_stack import FrameStack, open_frames
-from napari_dmu.files.frames import Corrections, corrections_of
+from napari_dmu.files.frames import Corrections, corrections_of, spare_bits
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.detector import WELL_MARGIN
@@ -65,10 +65,10 @@ def read_camera(path: str | os.PathLike[str]) -> Measurement:
             "Frames can be resampled only where a camera pixel is finer than a bin: use a camera_bin of 2 or more, or "
             "align: record."
         )
-    stack = open_frames(where.parent, run.frames)
+    stack = open_frames(where.parent, run.frames, run.step)
     planes = _plane_count(run, stack, acquisition.exposures)
     corrections = corrections_of(run, where.parent, stack, acquisition.bin)
-    data, saturated = _counts(run, stack, planes, acquisition.exposures, corrections)
+    data, saturated, remarks = _counts(run, stack, planes, acquisition.exposures, corrections)
     camera = _camera(run, acquisition, corrections)
     if run.photons is None:
         photons = _estimate_photons(data, camera, summary.dose_mean)
@@ -89,7 +89,7 @@ def read_camera(path: str | os.PathLike[str]) -> Measurement:
         set_hash=summary.header.tensors_sha256,
         field=(shape[-2] * acquisition.bin, shape[-1] * acquisition.bin),
         intensity_range=(0.0, 1.0), axes=axes, scale=scale, translate=(0.0,) * len(axes), units=units,
-        dtype="float32", saturated=saturated, camera=True, version=__version__,
+        dtype="float32", saturated=saturated, camera=True, remarks=remarks, version=__version__,
     )  # fmt: skip
     return Measurement(data, info)
 
@@ -127,11 +127,11 @@ def _plane_count(run: CameraRun, stack: FrameStack, exposures: int) -> int:
 
 def _counts(
     run: CameraRun, stack: FrameStack, planes: int, exposures: int, corrections: Corrections
-) -> tuple[NDArray[np.unsignedinteger], float]:
-    """(planes, T, y, x) counts as they are stored, and the fraction of samples with a saturated camera pixel."""
+) -> tuple[NDArray[np.unsignedinteger], float, tuple[str, ...]]:
+    """(planes, T, y, x) stored counts, the fraction of samples with a saturated camera pixel, and what strikes."""
     plane_first = run.planes is None or run.planes.order == "plane"
     data: NDArray[np.unsignedinteger] | None = None
-    full = 0
+    full = bits_seen = 0
     for index in range(planes * exposures):  # as they lie in the files, so that each of these is read once
         place = divmod(index, exposures) if plane_first else divmod(index, planes)[::-1]
         counts, saturated = corrections.apply(stack[index], index)
@@ -139,8 +139,20 @@ def _counts(
             data = np.empty((planes, exposures, *counts.shape), dtype=counts.dtype)
         data[place] = counts
         full += saturated
+        bits_seen |= int(np.bitwise_or.reduce(corrections.cropped(stack[index]), axis=None))
     assert data is not None
-    return data, full / data.size
+    return data, full / data.size, _remarks(run, spare_bits(bits_seen))
+
+
+def _remarks(run: CameraRun, spare: int) -> tuple[str, ...]:
+    """What to tell the user where counts said to have 16 bits are all multiples of 4, 16, …"""
+    if run.bits != CONTAINER or spare < 2:
+        return ()
+    bits = CONTAINER - spare
+    return (
+        f"All counts are multiples of {2**spare}: if the camera has {bits} bits, write 'bits: {bits}' and "
+        "'left_aligned: true'.",
+    )
 
 
 def _camera(run: CameraRun, acquisition: Acquisition, corrections: Corrections) -> Acquisition:

@@ -13,6 +13,8 @@ from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.checking import Ratio, file_error
 
 SCHEMA_VERSION = 1
+# Bits in which a camera stores counts that have fewer.
+CONTAINER = 16
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,6 +74,8 @@ class CameraRun(BaseModel):
         Of the set, as in the manifest of ``export-patterns``; checked where given.
     gain, offset, bits
         Electrons per count, counts, bit depth.
+    left_aligned
+        Whether the camera stores its ``bits`` in the upper ones of 16, as multiples of `step`.
     dark_frame
         TIFF taken without light (a stack is averaged): replaces the offset.
     flat_field
@@ -108,6 +112,7 @@ class CameraRun(BaseModel):
     gain: float = Field(gt=0)
     offset: float = Field(ge=0)
     bits: int = Field(default=16, ge=1, le=32)
+    left_aligned: bool = False
     dark_frame: str | None = None
     flat_field: str | None = None
     photons: float | None = Field(gt=0)
@@ -124,6 +129,11 @@ class CameraRun(BaseModel):
     align: Literal["record", "resample"] = "record"
     pixel_size: float | None = Field(default=None, gt=0)
     planes: Planes | None = None
+
+    @property
+    def step(self) -> int:
+        """What the numbers in the files are divided by to be the camera's counts."""
+        return 2 ** max(0, CONTAINER - self.bits) if self.left_aligned else 1
 
     @field_validator("frames", mode="before")
     @classmethod

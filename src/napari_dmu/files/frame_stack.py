@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_dmu.errors import FileError, SpecimenError
+from napari_dmu.errors import FileError, SettingsError, SpecimenError
 from napari_dmu.files.patterns import natural_key
 
 
@@ -25,9 +25,11 @@ class FrameStack:
     """Frames of several files one after the other; a file is read when one of its frames is asked for.
 
     Only the file of the last frame is held: a run may have more files than fit into memory. Go through them in order.
+    Counts that are stored left-aligned are divided by their ``step``.
     """
 
-    def __init__(self, files: Sequence[_Frames]) -> None:
+    def __init__(self, files: Sequence[_Frames], step: int = 1) -> None:
+        self._step = step
         self._frames = [(file, index) for file in files for index in np.ndindex(*file.shape[:-2])]
         self.shape: tuple[int, int] = (files[0].shape[-2], files[0].shape[-1])
         self._held: tuple[_Frames, Any] | None = None
@@ -43,7 +45,16 @@ class FrameStack:
             if found != file:
                 raise FileError(f"'{file.path.name}' has changed since it was opened: read the frames again.")
             self._held = (file, data)
-        return np.asarray(self._held[1][index])
+        frame = np.asarray(self._held[1][index])
+        if self._step == 1:
+            return frame
+        counts, rest = np.divmod(frame.astype(np.int64), self._step)
+        if rest.any():
+            raise SettingsError(
+                f"Frame {number} has counts that are no multiples of {self._step} and so are not left-aligned: "
+                "leave out 'left_aligned'."
+            )
+        return counts
 
 
 def _opened(path: Path) -> tuple[_Frames, Any]:
@@ -81,7 +92,7 @@ def frame_files(folder: Path, names: Sequence[str]) -> list[Path]:
     return files
 
 
-def open_frames(folder: Path, names: Sequence[str]) -> FrameStack:
+def open_frames(folder: Path, names: Sequence[str], step: int = 1) -> FrameStack:
     """The frames of files and patterns of names, relative to a folder.
 
     Raises
@@ -101,11 +112,11 @@ def open_frames(folder: Path, names: Sequence[str]) -> FrameStack:
                 f"{first.shape[-2]} × {first.shape[-1]}: give frames of one size."
             )
         files.append(file)
-    return FrameStack(files)
+    return FrameStack(files, step)
 
 
-def mean_frame(folder: Path, name: str, what: str, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """A frame, or the mean of a stack of them, as large as the frames of the run.
+def mean_frame(folder: Path, name: str, what: str, shape: tuple[int, int], step: int = 1) -> NDArray[np.float64]:
+    """A frame, or the mean of a stack of them, as large as the frames of the run, divided by ``step``.
 
     Raises
     ------
@@ -126,4 +137,4 @@ def mean_frame(folder: Path, name: str, what: str, shape: tuple[int, int]) -> ND
     mean: NDArray[np.float64] = np.asarray(data, dtype=np.float64).reshape(-1, *shape).mean(axis=0)
     if not np.isfinite(mean).all():
         raise FileError(f"The {what} '{name}' has pixels that are NaN or infinite: save it again.")
-    return mean
+    return mean / step

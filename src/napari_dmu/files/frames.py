@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.files.camera_run import CONTAINER
 from napari_dmu.files.frame_stack import FrameStack, mean_frame
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Corrections:
         if low < 0 or high > top:
             raise SettingsError(
                 f"Frame {number} has counts from {low} to {high}, which is not possible with {self.run.bits} bits: "
-                "correct 'bits'."
+                f"{_bits_advice(raw, self.run.bits)}."
             )
         turn = self.run.orientation
         full = oriented(raw >= top, turn)
@@ -129,6 +130,18 @@ class Corrections:
             return counts
         raised: NDArray[Any] = np.maximum(counts, self.full)
         return np.where(self._blocks(full).mean(axis=(1, 3)) >= 0.5, raised, counts)
+
+
+def _bits_advice(raw: NDArray[Any], bits: int) -> str:
+    """What to do where counts do not fit into the bits."""
+    if bits < CONTAINER and spare_bits(int(np.bitwise_or.reduce(raw, axis=None))) >= CONTAINER - bits:
+        return f"the camera stores its {bits} bits left-aligned, so write 'left_aligned: true'"
+    return "correct 'bits'"
+
+
+def spare_bits(counts: int) -> int:
+    """Lower bits that are 0 in all counts, given what these are together, bit by bit ("or")."""
+    return (counts & -counts).bit_length() - 1 if counts > 0 else 0
 
 
 def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) -> Corrections:
@@ -160,9 +173,9 @@ def corrections_of(run: CameraRun, folder: Path, stack: FrameStack, bin: int) ->
     dark: NDArray[np.float64] | float = run.offset
     flat: NDArray[np.float64] | float = 1.0
     if run.dark_frame is not None:
-        dark = mean_frame(folder, run.dark_frame, "dark frame", stack.shape)[part]
+        dark = mean_frame(folder, run.dark_frame, "dark frame", stack.shape, run.step)[part]
     if run.flat_field is not None:
-        light = mean_frame(folder, run.flat_field, "flat field", stack.shape)[part] - dark
+        light = mean_frame(folder, run.flat_field, "flat field", stack.shape, run.step)[part] - dark
         mean = float(light.mean())
         if not mean > 0 or float(light.min()) < _DEAD * mean:
             raise FileError(

@@ -40,7 +40,7 @@ def measure_registration(run: str | os.PathLike[str], frames: Sequence[str | os.
         raise SettingsError(
             "Dots can be found only where a camera pixel is finer than a bin: use a camera_bin of 2 or more."
         )
-    stack = open_frames(Path.cwd(), [str(Path(frame).absolute()) for frame in frames])
+    stack = open_frames(Path.cwd(), [str(Path(frame).absolute()) for frame in frames], settings.step)
     corrections = corrections_of(settings, where.parent, stack, acquisition.bin)
     pictures, top = [stack[number] for number in range(len(stack))], 2**settings.bits - 1
     if full := sum(int((corrections.cropped(picture) >= top).sum()) for picture in pictures):

@@ -46,6 +46,8 @@ class MeasurementInfo(BaseModel):
         Fraction of the samples at full scale.
     camera
         Whether the frames are those of a real camera, and not simulated.
+    remarks
+        Sentences on what struck the reader of a camera's frames.
     version
         Of napari-dmu.
     """
@@ -68,6 +70,7 @@ class MeasurementInfo(BaseModel):
     dtype: str = "float32"
     saturated: float = 0.0
     camera: bool = False
+    remarks: tuple[str, ...] = ()
     version: str = ""
 
     @property
@@ -78,6 +81,11 @@ class MeasurementInfo(BaseModel):
         percent = float(f"{100 * self.saturated:.2g}")  # two digits, and 100 of them is not 1e+02
         remedy = "a shorter exposure" if self.camera else "fewer photons"
         return f"{percent:g}\u202f% of the samples are saturated: {remedy} may help."
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that the user should be told of it."""
+        return (*self.remarks, self.saturation_note) if self.saturation_note else self.remarks
 
 
 @dataclass(frozen=True)

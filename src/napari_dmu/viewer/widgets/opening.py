@@ -77,5 +77,5 @@ class OpeningView(PanelView):
             layer = self._viewer.add_layer(Layer.create(*opened))
             self.measurement.choose(str(layer.unique_id))
             record = record_of(layer)
-            note = "" if record is None else record.info.saturation_note
-            self._runner.say(f"Opened '{layer.name}'. {note}".rstrip())
+            notes = () if record is None else record.info.notes
+            self._runner.say(" ".join((f"Opened '{layer.name}'.", *notes)))
