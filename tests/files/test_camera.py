@@ -20,6 +20,7 @@ from napari_dmu.files.camera import read_camera
 from napari_dmu.files.camera_run import CameraRun, read_run
 from napari_dmu.files.frame_stack import open_frames
 from napari_dmu.files.frames import FRACTION
+from napari_dmu.files.measurement import files_of_measurement
 from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.detector import counts_to_signal, saturation_count
 from napari_dmu.microscope.forward import Microscope
@@ -340,6 +341,30 @@ def test_photons_are_those_of_the_brightest_thousandth(tmp_path: Path, instrumen
 def test_an_offset_between_two_counts_is_subtracted_as_it_is(tmp_path: Path) -> None:
     back = read_camera(write_run(tmp_path, np.full((4, 8, 8), 500, np.uint16), offset=100.5, background=0.0))
     np.testing.assert_allclose(signal(back), 399.5 / PHOTONS, rtol=1e-9)
+
+
+def test_photons_come_from_a_frame_under_all_mirrors(tmp_path: Path, instrument: PatternSet) -> None:
+    """Cells smaller than a bin fill camera pixels, so this is right where the brightest bins are not."""
+    side, qe, k = 2, 0.8, 50.0
+    frame = np.full((32, 32), OFFSET + 3.0)
+    frame[4:8, 5] += k * side**2 * qe
+    tifffile.imwrite(tmp_path / "all_on.tif", np.rint(frame).astype(np.uint16))
+    settings: dict[str, Any] = {
+        "photons": "auto", "all_on": "all_on.tif", "camera_bin": 2, "quantum_efficiency": qe, "dark_current": 30.0,
+        "background": 0.0,
+    }  # fmt: skip
+    frames = np.full((4, 32, 32), OFFSET + 20, np.uint16)
+    path = write_run(tmp_path, frames, **settings)
+    assert read_camera(path).info.acquisition.photons == pytest.approx(k)
+    assert tmp_path / "all_on.tif" in files_of_measurement(path)
+
+
+def test_a_frame_under_all_mirrors_that_says_nothing_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "all_on.tif", np.full((16, 16), 65535, np.uint16))
+    for photons, words in (("auto", "is saturated where"), (500.0, "write 'photons: auto'")):
+        with pytest.raises(SettingsError, match=words) as caught:
+            read_camera(write_run(tmp_path, GOOD, photons=photons, all_on="all_on.tif"))
+        assert_sentence(caught.value)
 
 
 def test_frames_are_moved_onto_the_patterns(tmp_path: Path, instrument: PatternSet) -> None:

@@ -16,6 +16,7 @@ from napari_dmu.files.calibration import MICROMETER, PIXEL, SECOND
 from napari_dmu.files.camera_run import CONTAINER, CameraRun, read_run
 from napari_dmu.files.frame_stack import FrameStack, open_frames
 from napari_dmu.files.frames import Corrections, corrections_of, spare_bits
+from napari_dmu.files.peak_photons import photons_of_all_on, photons_of_bins
 from napari_dmu.microscope.acquisition import Acquisition, Registration
 from napari_dmu.microscope.checking import checked_update
 from napari_dmu.microscope.detector import WELL_MARGIN
@@ -23,9 +24,6 @@ from napari_dmu.microscope.measurement import Measurement, MeasurementInfo
 
 if TYPE_CHECKING:
     from napari_dmu.zoo.registry import SetSummary
-
-# The brightest bins (this percentile, summed over the exposures) count as fully fluorescent where photons are "auto".
-BRIGHT_PERCENTILE = 99.9
 
 
 def read_camera(path: str | os.PathLike[str]) -> Measurement:
@@ -71,7 +69,10 @@ def read_camera(path: str | os.PathLike[str]) -> Measurement:
     data, saturated, remarks = _counts(run, stack, planes, acquisition.exposures, corrections)
     camera = _camera(run, acquisition, corrections)
     if run.photons is None:
-        photons = _estimate_photons(data, camera, summary.dose_mean)
+        if run.all_on is None:
+            photons = photons_of_bins(data, camera, summary.dose_mean)
+        else:
+            photons = photons_of_all_on(run, where.parent, stack.shape, corrections)
         camera = checked_update(camera, {"photons": photons})
     step, unit = (1.0, PIXEL) if run.pixel_size is None else (run.pixel_size, MICROMETER)
     axes: tuple[str, ...] = ("y", "x")
@@ -185,18 +186,3 @@ def _camera(run: CameraRun, acquisition: Acquisition, corrections: Corrections) 
             "registration": Registration() if run.align == "resample" else run.registration,
         },
     )
-
-
-def _estimate_photons(data: NDArray[np.unsignedinteger], camera: Acquisition, dose: float) -> float:
-    """Peak photons, if the brightest bins were evenly filled with density 1.
-
-    Summed over the exposures such a bin sends photons · d² · dose, with the mean dose of the patterns.
-    """
-    electrons = (data.astype(np.float64) - camera.offset) * camera.electrons_per_count - camera.dark_electrons
-    photons = (electrons / camera.quantum_efficiency - camera.background).sum(axis=1)
-    peak = float(np.percentile(photons, BRIGHT_PERCENTILE)) / (camera.bin**2 * dose)
-    if not peak > 0:
-        raise SettingsError(
-            "The frames are not brighter than the offset and background: check them, or give the photons as a number."
-        )
-    return peak

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_dmu.errors import FileError
 from napari_dmu.microscope.acquisition import Registration
@@ -81,8 +81,12 @@ class CameraRun(BaseModel):
     flat_field
         TIFF of an even fluorescent slide (a stack is averaged): differences between pixels are divided out.
     photons
-        Peak photons k: detected from one specimen pixel of density 1, fully lit, in one exposure. ``"auto"`` takes
-        the brightest 0.1 % of the bins as evenly filled with density 1, which is too low where no bin is.
+        Peak photons k: those that reach the camera, before its quantum efficiency, from one specimen pixel of density
+        1, fully lit, in one exposure. ``"auto"`` takes the brightest 0.1 % of the bins as evenly filled with density
+        1, which is too low where no bin is.
+    all_on
+        TIFF of the same field with all mirrors on and the same exposure (a stack is averaged): with photons
+        ``"auto"``, its brightest 0.1 % of the camera pixels are taken instead.
     background
         Photons per camera pixel per exposure, beyond the dark frame.
     read_noise, quantum_efficiency, excess_noise, dark_current, exposure_time
@@ -116,6 +120,7 @@ class CameraRun(BaseModel):
     dark_frame: str | None = None
     flat_field: str | None = None
     photons: float | None = Field(gt=0)
+    all_on: str | None = None
     background: float = Field(default=0.0, ge=0)
     read_noise: float = Field(ge=0)
     quantum_efficiency: float = Field(default=1.0, gt=0, le=1)
@@ -151,6 +156,12 @@ class CameraRun(BaseModel):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("the photons are no number: give the peak photons of a specimen pixel, or auto")
         return value
+
+    @model_validator(mode="after")
+    def _photons_once(self) -> CameraRun:
+        if self.all_on is not None and self.photons is not None:
+            raise ValueError("the all_on frame gives the photons: write 'photons: auto', or leave all_on out")
+        return self
 
 
 def read_run(path: str | os.PathLike[str]) -> CameraRun:

@@ -69,7 +69,7 @@ def files_of_measurement(path: str | os.PathLike[str]) -> tuple[Path, ...]:
     from napari_dmu.files.frame_stack import frame_files
 
     run = read_run(where)
-    others = [where.parent / name for name in (run.dark_frame, run.flat_field) if name is not None]
+    others = [where.parent / name for name in (run.dark_frame, run.flat_field, run.all_on) if name is not None]
     return (where, *frame_files(where.parent, run.frames), *others)
 
 
