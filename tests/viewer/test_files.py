@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import yaml
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from npe2 import PluginManager, PluginManifest
@@ -99,6 +100,35 @@ def test_a_dropped_tiff_opens_without_a_question(tmp_path: Path, cells: np.ndarr
     for name in ("a.tif", "a.tiff", "a.ome.tif"):
         assert "napari-dmu" not in _npe2.get_readers(str(tmp_path / name))
     assert "napari-dmu" in _npe2.get_readers(str(tmp_path / "a.dmu.ome.tif"))
+
+
+@pytest.fixture
+def run(tmp_path: Path, ratio: float) -> Path:
+    """A camera run of even frames."""
+    exposures = load("nuclei", ratio=ratio).acquisition.exposures
+    tifffile.imwrite(tmp_path / "frames.tif", np.full((exposures, 4, 4), 501, "u2"), photometric="minisblack")
+    settings = {
+        "frames": "frames.tif", "set": "nuclei", "ratio": ratio, "gain": 1.0, "offset": 100, "photons": 500,
+        "read_noise": 2.0,
+    }  # fmt: skip
+    (tmp_path / "cell_run.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return tmp_path / "cell_run.yaml"
+
+
+def test_a_dropped_camera_run_opens_and_other_yaml_files_do_not(run: Path, tmp_path: Path) -> None:
+    from napari.plugins import _npe2
+
+    assert list(_npe2.get_readers(str(run))) == ["napari-dmu"]
+    viewer = ViewerModel()
+    (layer,) = viewer.open(str(run), plugin="napari-dmu")
+    assert layer.name == "cell_run"
+    assert measurement_of(layer).info.camera
+    (tmp_path / "other.yaml").write_text(run.read_text(encoding="utf-8"), encoding="utf-8")
+    assert not _npe2.get_readers(str(tmp_path / "other.yaml"))
+    assert is_measurement(tmp_path / "other.yaml")  # Open… in the panel takes it
+    for text in ("set: nuclei\nratio: 64\ninputs: a/*.tif\n", "- a\n", "a: [", "", "a: \xff"):
+        (tmp_path / "run.yaml").write_text(text, encoding="latin-1")
+        assert get_reader(str(tmp_path / "run.yaml")) is None
 
 
 def test_a_dropped_folder_opens_without_a_question(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_open_takes_a_file_or_a_folder(
     file, folder = str(saved("file.ome.tif")), str(saved("folder.dmu.ome.zarr"))
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (file, ""))
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: folder)
+    assert "YAML" in panel.open_file.text()
     for action, name in ((panel.open_file, "file"), (panel.open_folder, "folder")):
         assert action in panel.open_measurement.menu().actions()
         action.trigger()

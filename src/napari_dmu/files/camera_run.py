@@ -15,6 +15,7 @@ from napari_dmu.microscope.checking import Ratio, file_error
 SCHEMA_VERSION = 1
 # Bits in which a camera stores counts that have fewer.
 CONTAINER = 16
+_PROBE = 64 * 1024
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -162,6 +163,18 @@ class CameraRun(BaseModel):
         if self.all_on is not None and self.photons is not None:
             raise ValueError("the all_on frame gives the photons: write 'photons: auto', or leave all_on out")
         return self
+
+
+def is_run(path: str | os.PathLike[str]) -> bool:
+    """Whether a file seems to be that of a camera run, though something in it may be wrong."""
+    import yaml
+
+    try:
+        with Path(path).open(encoding="utf-8") as stream:
+            raw = yaml.safe_load(stream.read(_PROBE))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return False
+    return isinstance(raw, dict) and {"frames", "set", "ratio"} <= raw.keys()
 
 
 def read_run(path: str | os.PathLike[str]) -> CameraRun:

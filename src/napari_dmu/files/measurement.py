@@ -50,7 +50,8 @@ def write_measurement(path: str | os.PathLike[str], m: Measurement) -> None:
     )
 
 
-def _is_run(name: str) -> bool:
+def is_run_name(name: str) -> bool:
+    """Whether a file is named like that of a camera run."""
     return name.lower().endswith((".yaml", ".yml"))
 
 
@@ -63,7 +64,7 @@ def files_of_measurement(path: str | os.PathLike[str]) -> tuple[Path, ...]:
         The YAML file of a camera run cannot be understood, or no frames fit a pattern in it.
     """
     where = Path(path)
-    if not _is_run(where.name):
+    if not is_run_name(where.name):
         return (where,)
     from napari_dmu.files.camera_run import read_run
     from napari_dmu.files.frame_stack import frame_files
@@ -93,13 +94,16 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         The file is missing, damaged, no measurement, or of a newer napari-dmu.
     """
     name = Path(path).name
-    if _is_run(name):
+    if is_run_name(name):
         from napari_dmu.files.camera import read_camera
 
         return read_camera(path)
     stack, note = read_with_note(path, colours="luminance")
     if note is None or not isinstance(note.get("measurement"), dict):
-        raise FileError(f"'{name}' is no napari-dmu measurement: measure an image first, and save that.")
+        raise FileError(
+            f"'{name}' is no napari-dmu measurement: measure an image first and save that, or open the YAML file "
+            "of a camera run."
+        )
     raw = note["measurement"]
     for version, known in ((note.get("schema_version"), NOTE_VERSION), (raw.get("schema_version"), SCHEMA_VERSION)):
         if not isinstance(version, int):

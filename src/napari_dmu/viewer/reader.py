@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_dmu.engine.progress import CancelToken, Progress
-from napari_dmu.files.measurement import read_measurement
+from napari_dmu.files.camera_run import is_run
+from napari_dmu.files.measurement import is_run_name, read_measurement
 from napari_dmu.files.zarr_measurement import is_zarr_measurement
 from napari_dmu.viewer.geometry import geometry_from_info
 from napari_dmu.viewer.layers import LayerData, measurement_layer
 from napari_dmu.viewer.record import RunRecord
 
 _SUFFIXES = (".tif", ".tiff")
-_STEMS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr", ".dmu")
+_STEMS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".ome.zarr", ".zarr", ".yaml", ".yml", ".dmu")
 # Our note lies in the OME-XML of the first page, and that within the first or the last bytes of the file.
 _NOTE, _KIND = b"napari-dmu", re.compile(rb'(?:"|&quot;)kind(?:"|&quot;): ?(?:"|&quot;)measurement(?:"|&quot;)')
 _PROBE = 256 * 1024
@@ -33,10 +34,12 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
 
 
 def is_measurement(path: str | os.PathLike[str]) -> bool:
-    """Whether a file or an OME-Zarr folder seems to be a compressed measurement of napari-dmu."""
+    """Whether a file or an OME-Zarr folder seems to be a compressed measurement of napari-dmu, or a camera run."""
     file = Path(path)
     if file.is_dir():
         return is_zarr_measurement(file)
+    if is_run_name(file.name):
+        return is_run(file)
     if not file.name.lower().endswith(_SUFFIXES):
         return False
     try:

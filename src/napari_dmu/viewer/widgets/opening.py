@@ -45,7 +45,8 @@ class OpeningView(PanelView):
             self._runner.say(f"✓ {added.sentence}")
 
     def _open_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", "Measurements (*.tif *.tiff)")
+        kinds = "Measurements and camera runs (*.tif *.tiff *.yaml *.yml)"
+        path, _ = QFileDialog.getOpenFileName(self, "Open a measurement", "", kinds)
         if path:
             self.add_measurement(path)
 

@@ -109,7 +109,8 @@ class PanelView(QWidget):
         self.open_measurement.setObjectName("open_measurement")
         self.open_measurement.setToolTip("Open a measurement that was saved, to reconstruct or segment it.")
         ways = QMenu(self.open_measurement)  # no dialog of the system takes both files and folders
-        self.open_file, self.open_folder = ways.addAction("TIFF file…"), ways.addAction("OME-Zarr folder…")
+        self.open_file = ways.addAction("TIFF file, or YAML file of a camera run…")
+        self.open_folder = ways.addAction("OME-Zarr folder…")
         self.open_measurement.setMenu(ways)
         add_row_with_button(
             rows, "Meas&urement", self.measurement, self.open_measurement,
