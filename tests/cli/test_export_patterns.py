@@ -1,13 +1,16 @@
 """``napari-dmu export-patterns``: what lies in the folder, and wrong use in one sentence."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from support import assert_sentence, make_set
 
 from napari_dmu.cli.app import main
 from napari_dmu.engine.verbs import load
+from napari_dmu.files.camera_run import CameraRun
 from napari_dmu.files.dmd import read_export
 from napari_dmu.files.manifest import read_manifest
 
@@ -39,7 +42,42 @@ def test_an_export_holds_the_patterns_of_the_set(tmp_path: Path, capsys: pytest.
     assert (manifest.mirrors_per_pixel, len(manifest.packed)) == (2, 1)
     # again: an older export is replaced
     assert main([*COMMAND, "-o", str(out), "--no-orientation", "--dmd", "64x48"]) == 0
-    assert {p.name for p in out.iterdir()} == {"manifest.json", *(e.file for e in read_manifest(out).frames)}
+    assert {p.name for p in out.iterdir()} == {
+        "manifest.json",
+        "run.yaml",
+        *(e.file for e in read_manifest(out).frames),
+    }
+
+
+def test_the_run_file_names_the_set_and_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "dmd" / "run.yaml"
+    again = [*COMMAND, "-o", str(tmp_path / "dmd"), "--dmd", "64x48"]
+    assert main(again) == 0
+    made = load("discs", ratio=4, family="raster")
+    text = run.read_text(encoding="utf-8")
+    assert yaml.safe_load(text) == {"set": "discs", "ratio": 4, "family": "raster", "set_hash": made.hash}
+    # the other lines make a valid run as soon as they are no comments
+    filled = re.sub(r"(?m)^# (?=\w+:)", "", text)
+    assert CameraRun.model_validate(yaml.safe_load(filled)).gain == 0.46
+    run.write_text(filled, encoding="utf-8")
+    assert main(again) == 0
+    assert run.read_text(encoding="utf-8") == filled
+    assert capsys.readouterr().err == ""
+    run.write_text(filled.replace(made.hash, "0" * 64), encoding="utf-8")
+    assert main(again) == 0
+    assert "is not of this set: " in capsys.readouterr().err
+
+
+def test_the_run_file_is_the_example_of_the_documentation(tmp_path: Path, project: Path) -> None:
+    assert main([*COMMAND, "-o", str(tmp_path / "dmd"), "--dmd", "64x48"]) == 0
+    example = (
+        (project / "docs" / "instrument.md").read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    )
+    entries = [
+        set(re.findall(r"(?m)^(?:# )?(\w+):", text))
+        for text in (example, (tmp_path / "dmd" / "run.yaml").read_text(encoding="utf-8"))
+    ]
+    assert entries[0] == entries[1]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,9 @@ def test_the_manifest_says_everything(tmp_path: Path, instrument: PatternSet) ->
     assert "Texas Instruments" in raw["chip_source"]
     for entry in manifest.frames:
         assert hashlib.sha256((tmp_path / "out" / entry.file).read_bytes()).hexdigest() == entry.sha256
-    assert {e.file for e in manifest.frames} | {"manifest.json"} == {p.name for p in (tmp_path / "out").iterdir()}
+    assert {e.file for e in manifest.frames} | {"manifest.json", "run.yaml"} == {
+        p.name for p in (tmp_path / "out").iterdir()
+    }
     dots = np.asarray(Image.open(tmp_path / "out" / manifest.frames[-1].file))
     assert manifest.dot_spacing == dot_spacing(8, 4) == 64
     row, column = (centre + 2 * 32 for centre in manifest.tile_centre)  # the middle of a tile, two mirrors a pixel
@@ -147,7 +149,7 @@ def test_only_an_older_export_is_replaced(tmp_path: Path, instrument: PatternSet
     out.mkdir()  # an empty folder will do
     export_patterns(instrument, out, dmd="64x48", packed=True)
     manifest = export_patterns(instrument, out, dmd="32x32", orientation=False)
-    assert {p.name for p in out.iterdir()} == {"manifest.json", *(e.file for e in manifest.frames)}
+    assert {p.name for p in out.iterdir()} == {"manifest.json", "run.yaml", *(e.file for e in manifest.frames)}
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.txt").write_text("years of work")

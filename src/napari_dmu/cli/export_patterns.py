@@ -40,10 +40,12 @@ def export_patterns(
 ) -> None:
     """Write the patterns of a set as frames for a micromirror device (DMD).
 
-    manifest.json in the folder says in which order they are shown, where a tile begins, and their checksums.
+    manifest.json in the folder says in which order they are shown, where a tile begins, and their checksums; run.yaml
+    is the beginning of the description of the camera's frames.
     """
-    from napari_dmu.cli.running import check_folder, say
+    from napari_dmu.cli.running import check_folder, note, say
     from napari_dmu.files.dmd import export_patterns as export
+    from napari_dmu.files.manifest import RUN
 
     check_folder(output.absolute().parent)
 
@@ -59,6 +61,11 @@ def export_patterns(
         packed=packed,
         orientation=orientation,
     )
+    run = (output / RUN).read_text(encoding="utf-8", errors="replace")
+    if manifest.set_hash not in run:
+        note(
+            f"{output / RUN} was there before and is kept, and is not of this set: correct its set, ratio and set_hash."
+        )
     pixel = "" if manifest.pixel_pitch is None else f", a pattern pixel of {manifest.pixel_pitch:g} µm"
     frames = len(manifest.frames) + len(manifest.packed)
     say(

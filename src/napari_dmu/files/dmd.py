@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from napari_dmu.errors import FileError, SettingsError
 from napari_dmu.files.chips import Chip, chip_of
 from napari_dmu.files.folders import atomic_folder
-from napari_dmu.files.manifest import MANIFEST, FrameEntry, Manifest, PackedEntry, files_of_export, read_manifest
+from napari_dmu.files.manifest import MANIFEST, RUN, FrameEntry, Manifest, PackedEntry, files_of_export, read_manifest
+from napari_dmu.files.run_template import run_template
 from napari_dmu.microscope.patterns import check_binary
 from napari_dmu.microscope.registration import dot_pattern, dot_spacing
 
@@ -106,7 +108,7 @@ def export_patterns(
     instrument
         The pattern set.
     folder
-        To write; an older export is replaced, a folder with anything else in it is refused.
+        To write; an older export is replaced but for its ``run.yaml``, a folder with anything else in it is refused.
     format
         ``"png"``, ``"bmp"`` or ``"tiff"``.
     dmd
@@ -182,6 +184,10 @@ def export_patterns(
             frames=tuple(entries), packed=tuple(packs), packed_planes=PLANES if packed else (),
         )  # fmt: skip
         (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        if (Path(folder) / RUN).exists():  # somebody may have filled it in
+            shutil.copy2(Path(folder) / RUN, temporary / RUN)
+        else:
+            (temporary / RUN).write_text(run_template(manifest), encoding="utf-8")
     return manifest
 
 

@@ -13,6 +13,7 @@ from napari_dmu.errors import FileError
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+RUN = "run.yaml"
 KIND = "napari-dmu dmd export"
 
 
@@ -93,7 +94,7 @@ def files_of_export(folder: Path) -> frozenset[str]:
         manifest = read_manifest(folder)
     except FileError:
         return frozenset()
-    return frozenset({MANIFEST, *(e.file for e in manifest.frames), *(e.file for e in manifest.packed)})
+    return frozenset({MANIFEST, RUN, *(e.file for e in manifest.frames), *(e.file for e in manifest.packed)})
 
 
 def is_export(folder: Path) -> bool:
