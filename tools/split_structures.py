@@ -3,7 +3,8 @@
 
 Tiles, planes, channels and time points of one field stay on one side, and so do the fields of one well. About 15 % of
 the fields of every folder go to validation, one at least; folders with fewer than three fields stay in training.
-A folder's share of the crops grows with the square root of its training area.
+A folder's share of the crops grows with the square root of its training area. The training images of `nuclei` come in
+addition, in a fifth of the crops: they help (docs/results.md).
 
     python tools/split_structures.py --data ../shared/data --seed 0 > recipes/structures-data.yaml
 """
@@ -24,8 +25,10 @@ SHARE = 0.15
 LICENCE = (
     "BSD-3-Clause and CC BY 3.0 (BBBC016), MIT (Syn_Bot), Apache-2.0 (In Silico Labeling), BSD-3-Clause and CC0 "
     "(CytoDataFrame, JUMP-CP, cellfinder, CellProfiler examples, faim-ipa), CC BY 4.0 and CC0 (NEUBIAS, "
-    "BioImageAnalysisNotebooks, BBBC022)"
+    "BioImageAnalysisNotebooks, BBBC022), CC0 (BBBC039, BBBC038)"
 )
+ALSO = ("nuclei_bbbc039/train", "nuclei_dsb2018/train")
+ALSO_WEIGHT = 2.5
 
 # Per folder: what of a file's name (without suffix) is the field. Replaced one after the other.
 FIELD_RULES: dict[str, tuple[tuple[str, str], ...]] = {
@@ -94,12 +97,15 @@ def main() -> None:
         f"# {kept_count} images to train on and {len(validation)} to validate on, split by field: "
         f"tools/split_structures.py --seed {options.seed}."
     )
-    print("# Weights are square roots of the area in megapixels. Recipes name this file under `include`.")
+    print("# Weights are square roots of the area in megapixels, and the training images of nuclei come in addition.")
+    print("# Recipes name this file under `include`.")
     print("training:")
     for name, weight, skip in training:
         print(f"  - folder: {ROOT}/{name}\n    masks: false\n    weight: {weight}")
         if skip:
             print("    skip:\n" + "\n".join(f"      - {s}" for s in skip))
+    for also in ALSO:
+        print(f"  - folder: {also}\n    masks: false\n    weight: {ALSO_WEIGHT}")
     print(f"validation:\n  - folder: {ROOT}\n    masks: false\n    files:")
     print("\n".join(f"      - {name}" for name in validation))
     print(f'data_licence: "{LICENCE}"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,11 @@ def test_structures_are_measured_and_decoded_as_nuclei_are(path: Path) -> None:
     mine, theirs = read_recipe(path), read_recipe(path.with_name(path.name.replace("structures", "nuclei")))
     for part in ("family", "start", "acquisition", "noise"):
         assert getattr(mine, part) == getattr(theirs, part), part
-    assert mine.decoder == theirs.decoder
-    assert mine.settle == ((SettleStage(),) if theirs.settle else ())
+    # At ×16 long training on so few images needs the limit and the round of scenes: a decoder without either answered
+    # a bright disc with corrections in the thousands.
+    sober = path.stem.startswith("structures-x16-")
+    assert mine.decoder == replace(theirs.decoder, limited=theirs.decoder.limited or sober)
+    assert mine.settle == ((SettleStage(),) if theirs.settle or sober else ())
     assert mine.content == theirs.content.model_copy(update={"steps": mine.content.steps})
     assert mine.head is None
 

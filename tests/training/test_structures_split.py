@@ -117,8 +117,11 @@ def test_every_image_is_on_exactly_one_side(shared_data: Path) -> None:
             for s in recipe.training + recipe.validation
             if s in sources
             for n in matching(image_names(shared_data / s.folder), s.files, s.skip)
+            if s.folder not in tool.ALSO
         }
 
+    assert {s.folder for s in recipe.training} > set(tool.ALSO)
+    assert not {s.folder for s in recipe.validation} & set(tool.ALSO)
     training, validation = chosen(recipe.training), chosen(recipe.validation)
     every = {f"structures/{name}" for name in image_names(shared_data / "structures")}
     assert not training & validation
