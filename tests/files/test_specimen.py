@@ -149,6 +149,25 @@ def test_steps_of_lsm_and_metamorph_files() -> None:
     assert calibration._metamorph({**pixel, "SpatialCalibration": 0}) == {}
 
 
+@pytest.mark.parametrize("axis", "XY")
+def test_half_a_calibration_counts_for_both_sides_of_a_pixel(tmp_path: Path, axis: str) -> None:
+    half = {"axes": "YX", f"PhysicalSize{axis}": 0.5, f"PhysicalSize{axis}Unit": "µm"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((8, 9), "u1"), metadata=half)
+    read = read_specimen(tmp_path / "a.ome.tif")
+    assert (read.scale, read.units) == ((0.5, 0.5), ("micrometer", "micrometer"))
+
+
+def test_half_a_print_setting_is_no_calibration(tmp_path: Path) -> None:
+    # 10000 pixels a cm are 1 µm, 28 pixels a cm are the 72 dpi of a printer.
+    for name, resolution in {"half.tif": (28, 10000), "whole.tif": (10000, 10000)}.items():
+        tifffile.imwrite(
+            tmp_path / name, np.zeros((8, 9), "u1"), resolution=resolution, resolutionunit="CENTIMETER", metadata=None
+        )
+    assert read_specimen(tmp_path / "half.tif").units == ("pixel", "pixel")
+    assert read_specimen(tmp_path / "half.tif").scale == (1.0, 1.0)
+    assert read_specimen(tmp_path / "whole.tif").units == ("micrometer", "micrometer")
+
+
 def test_big_stacks_are_read_plane_by_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiff, "LAZY_BYTES", 1000)
     full = np.random.default_rng(0).integers(0, 999, (4, 3, 20, 30)).astype("u2")

@@ -60,6 +60,12 @@ def duration(value: object, unit: object) -> tuple[float, str] | None:
     return _step(value, unit, _SECONDS, SECOND)
 
 
+def _for_both(steps: Steps) -> Steps:
+    """With the pixel size of x or y for both where a program wrote only one of them: pixels are square."""
+    one = steps.get("x", steps.get("y"))
+    return steps if one is None else {"x": one, "y": one, **steps}
+
+
 def _ome(xml: str) -> Steps:
     try:
         root = ElementTree.fromstring(xml)
@@ -73,7 +79,7 @@ def _ome(xml: str) -> Steps:
         for axis in "xyz"
     }
     steps["t"] = duration(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
-    return {axis: step for axis, step in steps.items() if step is not None}
+    return _for_both({axis: step for axis, step in steps.items() if step is not None})
 
 
 def _pixels_per_unit(page: Any, axis: str) -> float | None:
@@ -125,7 +131,7 @@ def _tags(page: Any) -> Steps:
         size = unit / per_unit
         if _PLAUSIBLE[0] <= size <= _PLAUSIBLE[1]:
             steps[axis] = (size, MICROMETER)
-    return steps
+    return steps if len(steps) == 2 else {}  # where one is a print setting, the other is no better
 
 
 def steps_of(tif: Any, page: Any) -> Steps:
