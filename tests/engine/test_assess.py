@@ -66,6 +66,8 @@ def test_without_a_calibration_noise_alone_decides(instrument: PatternSet) -> No
     assert right.level is None
     assert right.error_bar is None
     assert right.chi_square == right.misfit
+    assert not right.own  # it is the specimen itself, not what the set reconstructs
+    assert dmu.assess(measurement, instrument=instrument).own
     assert right.limit == pytest.approx(1 + 4 * right.planes[0].expected_error)
     assert "Fits the data within the noise" in right.sentence
     assert "not calibrated" in right.sentence

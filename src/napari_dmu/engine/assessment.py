@@ -58,7 +58,8 @@ class Assessment:
     level
         Share of the pixels that the error bars are to cover; None where the pattern set is not calibrated.
     own
-        Whether the image is what the pattern set itself reconstructs.
+        Whether the image is what the pattern set itself reconstructs; an image given to a set without error bars is
+        not compared with that, and counts as another.
     camera
         Whether the measurement is that of a real camera.
     """
@@ -173,7 +174,7 @@ def _with_error(
 ) -> tuple[Image, WithError | None, bool]:
     """The image to judge; the set's own with its error bar, None where that is another; whether it is the same."""
     if not bars:
-        return decoded_plane(used, counts, info, cancel=cancel) if given is None else given, None, True
+        return decoded_plane(used, counts, info, cancel=cancel) if given is None else given, None, given is None
     decoded = image_and_error_planes(used, counts, info, cancel=cancel)
     if given is None:
         return decoded.image, decoded, True
