@@ -11,6 +11,7 @@ from cli_support import Command
 from support import discs, quick_recipe
 
 from napari_dmu.training import content, head_stage, single
+from napari_dmu.training.lock import try_lock
 from napari_dmu.zoo.pattern_set import read_set
 
 NAME = "discs.dmu.safetensors"
@@ -75,6 +76,18 @@ def test_an_interrupted_training_goes_on(
     assert f"Going on from {NAME}.checkpoint" in run.err
     assert len(steps) == 5 + quick_recipe().content.steps - 4
     assert read_set(tmp_path / NAME).header.provenance.steps == quick_recipe().content.steps + 10
+
+
+def test_a_training_that_is_running_is_left_alone(command: Command, recipe: Path, tmp_path: Path) -> None:
+    """A second one would write the same checkpoints, and the first to finish would remove what the other writes."""
+    out = tmp_path / NAME
+    arguments = ("train", recipe, "--data", tmp_path / "data", "-o", out, "--device", "cpu")
+    with try_lock(tmp_path / f"{NAME}.lock") as lock:
+        assert lock is not None
+        assert "is in training already" in command(*arguments).sentence()
+    assert not out.exists()
+    assert command(*arguments).status == 0
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_cells_are_trained_anew_on_a_set_that_is_kept(

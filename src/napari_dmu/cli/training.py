@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,26 +40,43 @@ def train_one(
     chosen, where = scaled(read_recipe(recipe), steps_scale), resolve_device(device)
     kept = None if start is None else read_set(start)
     checkpoint = checkpoint_beside(output)
-    if left := checkpoints_of(checkpoint):  # that of stage 1 only where it is trained
-        note(f"Going on from {left[0].name}.")
-    try:
-        with Work() as work:
-            trained = train(
-                chosen,
-                data,
-                output,
-                device=where,
-                start=kept,
-                report=work.progress,
-                check_cancelled=work.cancel.check,
-            )
-    except (Cancelled, KeyboardInterrupt) as error:
-        if not (left := checkpoints_of(checkpoint)):
-            raise
-        raise Cancelled(f"Stopped: the same command goes on from {left[0].name}.") from error
+    with _alone(output):
+        if left := checkpoints_of(checkpoint):  # that of stage 1 only where it is trained
+            note(f"Going on from {left[0].name}.")
+        try:
+            with Work() as work:
+                trained = train(
+                    chosen,
+                    data,
+                    output,
+                    device=where,
+                    start=kept,
+                    report=work.progress,
+                    check_cancelled=work.cancel.check,
+                )
+        except (Cancelled, KeyboardInterrupt) as error:
+            if not (left := checkpoints_of(checkpoint)):
+                raise
+            raise Cancelled(f"Stopped: the same command goes on from {left[0].name}.") from error
     rows = [(name, *_figures(scores)) for name, scores in trained.header.scores.items()]
     print_table(f"×{trained.ratio:g} {trained.name}, {trained.family}", ("validation", *HEADINGS), rows)
     say(f"Wrote {output}.")
+
+
+@contextlib.contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Keep others from training into the same file: they would share its checkpoints, which the first clears up."""
+    from napari_dmu.training.lock import try_lock
+    from napari_dmu.training.session import checkpoint_beside, checkpoints_of, lock_beside
+
+    with try_lock(lock_beside(output)) as lock:
+        if lock is None:
+            raise FileError(f"'{output}' is in training already: wait for that, or give another name with -o.")
+        try:
+            yield
+        finally:
+            if not checkpoints_of(checkpoint_beside(output)):
+                lock.remove_at_end()
 
 
 def train_many(

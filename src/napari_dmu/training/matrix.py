@@ -17,7 +17,7 @@ from napari_dmu.errors import Cancelled, DmuError, FileError, SettingsError
 from napari_dmu.training.lock import try_lock
 from napari_dmu.training.loop import train
 from napari_dmu.training.recipe import Recipe, read_order, read_recipe
-from napari_dmu.training.session import checkpoint_beside, checkpoints_of, clear_up
+from napari_dmu.training.session import checkpoint_beside, checkpoints_of, clear_up, lock_beside
 from napari_dmu.training.sources import remembered
 from napari_dmu.zoo.header import SUFFIX, SetHeader, read_header
 
@@ -150,14 +150,13 @@ def _take(
     check_cancelled: Callable[[], None] | None,
 ) -> Outcome | None:
     """Train one job, or find it done; None where another process has it."""
-    path = job.out.with_name(job.out.name + ".lock")
     with contextlib.ExitStack() as stack:
         try:
             # A kill while it cleared up leaves checkpoints beside a set that is done; another recipe's are not ours.
             clear = not checkpoints_of(checkpoint_beside(job.out))
             if (there := _done(job)) is not None and (clear or there.state != "was there"):
                 return there
-            lock = stack.enter_context(try_lock(path))
+            lock = stack.enter_context(try_lock(lock_beside(job.out)))
             if lock is None:
                 return None
             if (there := _done(job)) is not None:  # finished between the two looks, or not cleared up

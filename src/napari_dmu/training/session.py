@@ -85,6 +85,11 @@ def checkpoints_of(checkpoint: Path) -> list[Path]:
     return sorted(checkpoint.parent.glob(glob.escape(checkpoint.name) + "*"))
 
 
+def lock_beside(out: Path) -> Path:
+    """Lock of the training that writes ``out``: two at once would write one checkpoint."""
+    return out.with_name(out.name + ".lock")
+
+
 def clear_up(out: Path) -> None:
     """Remove what the training that wrote ``out`` needs no more: checkpoints, and what kills left half written.
 
