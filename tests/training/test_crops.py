@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support import assert_sentence, discs
 
 from napari_dmu.errors import FileError, SpecimenError
+from napari_dmu.files import read_specimen, write_image
 from napari_dmu.segmentation.instances import DEEP, distance_target
 from napari_dmu.training.augment import image_crops
 from napari_dmu.training.data import (
@@ -20,6 +21,7 @@ from napari_dmu.training.data import (
     LEVELS,
     CropSampler,
     Example,
+    as_example,
     fingerprint,
     image_names,
     jitter,
@@ -192,6 +194,11 @@ def test_unusable_folders_are_refused_with_a_sentence(tmp_path: Path) -> None:
     refused()
     tifffile.imwrite(tmp_path / "images" / "a.tif", np.ones((3, 8, 8), dtype=np.uint8), photometric="minisblack")
     refused(masks=False)
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.ones((8, 8, 3), dtype=np.uint8), photometric="rgb")
+    with pytest.raises(SpecimenError, match="colour") as refusal:
+        read_examples(tmp_path, masks=False)
+    assert_sentence(refusal.value)
+    assert "luminance" not in str(refusal.value)
     tifffile.imwrite(tmp_path / "images" / "a.tif", np.full((8, 8), np.nan, dtype=np.float32))
     refused(SpecimenError, masks=False)
 
@@ -242,3 +249,22 @@ def test_masks_of_whole_floating_numbers_are_masks(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "masks" / "a.tif", mask)
     (example,) = read_examples(tmp_path, masks=True)
     np.testing.assert_array_equal(example.labels, mask)
+
+
+@pytest.mark.parametrize("photometric", ["miniswhite", "minisblack"])
+def test_images_and_masks_are_read_as_those_that_are_measured(tmp_path: Path, photometric: str) -> None:
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(
+            tmp_path / name / "a.tif", np.arange(48, dtype=np.uint8).reshape(6, 8), photometric=photometric
+        )
+    (example,) = read_examples(tmp_path, masks=True)
+    measured = read_specimen(tmp_path / "images" / "a.tif").data
+    np.testing.assert_array_equal(example.specimen, as_example("", measured, None).specimen)
+    np.testing.assert_array_equal(example.labels, measured)
+
+
+def test_an_image_with_axes_of_one_entry_is_a_plane(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif", np.eye(6, 8)[None], axes="zyx", scale=(1,) * 3, units=("pixel",) * 3)
+    (example,) = read_examples(tmp_path, masks=False)
+    assert example.specimen.shape == (6, 8)

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_dmu.errors import FileError, SettingsError
-from napari_dmu.files.pages import reading
+from napari_dmu.errors import FileError, SettingsError, SpecimenError
+from napari_dmu.files.specimen import read_specimen
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
 from napari_dmu.segmentation.instances import depths
 
@@ -77,8 +77,6 @@ def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], N
     from skimage.segmentation import relabel_sequential
 
     plane = check_plane(_stored(_images_of(folder) / name))
-    if plane.ndim != 2:
-        raise FileError(f"{name} has {plane.ndim} axes, training images have two: split it into planes.")
     if not masks:
         return plane, None
     mask = folder / "masks" / name
@@ -99,11 +97,14 @@ def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], N
 
 
 def _stored(path: Path) -> NDArray[Any]:
-    import tifffile
-
-    with reading(path):
-        pixels: NDArray[Any] = tifffile.imread(path, maxworkers=1)
-    return pixels
+    """The values (Y, X) of a file, read as everywhere else: trained on is what will be measured."""
+    try:
+        stored = read_specimen(path).data
+    except SpecimenError as error:  # no recipe asks for the luminance
+        raise SpecimenError(str(error).replace("read it with luminance=True, or save", "save")) from error
+    if any(length > 1 for length in stored.shape[:-2]):
+        raise FileError(f"{path.name} has {stored.ndim} axes, training images have two: split it into planes.")
+    return np.asarray(stored).reshape(stored.shape[-2:])
 
 
 def as_example(name: str, plane: NDArray[Any], labels: NDArray[np.int32] | None) -> Example:
