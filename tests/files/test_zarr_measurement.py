@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import zarr
 from support import assert_sentence
 from test_measurement import CASES, D, T, make
 
+from napari_dmu.engine.stacks import as_stack, plane, plane_count
 from napari_dmu.errors import DmuError, FileError, SpecimenError
-from napari_dmu.files import read_measurement, read_specimen, write_image, write_measurement
+from napari_dmu.files import planes, read_measurement, read_specimen, write_image, write_measurement, zarr_measurement
+from napari_dmu.files.ome import iter_planes
 from napari_dmu.files.pictures import luminance_of
 from napari_dmu.files.zarr_measurement import check_zarr_place
 
@@ -136,8 +139,38 @@ def test_images_of_others_are_read_at_full_resolution(tmp_path: Path, version: s
     assert back.scale == pytest.approx((1, 1.5, 0.5, 0.5))
     assert back.translate == pytest.approx((0, 0, 1.0, 0))
     assert back.units == ("pixel", "micrometer", "micrometer", "micrometer")
-    assert back.data.chunks[-2:] == ((8,), (10,))
     np.testing.assert_array_equal(back.data.compute(), image)
+
+
+def in_the_verbs(array: Any) -> list[np.ndarray]:
+    stack = as_stack(array)
+    return [plane(stack, index) for index in range(plane_count(stack))]
+
+
+@pytest.mark.parametrize("take", [in_the_verbs, lambda array: list(iter_planes(array))], ids=["verbs", "writing"])
+def test_deep_chunks_are_read_once_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take: Callable[[Any], list[np.ndarray]]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 999, (64, 8, 10)).astype("u2")
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    multiscale = {"axes": axes, "datasets": [{"path": "0"}]}
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", attributes={"ome": {"multiscales": [multiscale]}})
+    group.create_array("0", data=image, chunks=(64, 4, 4))
+    reads: list[int] = []
+    read = zarr_measurement._Chunks.__getitem__
+
+    def counted(chunks: Any, key: Any) -> Any:
+        reads.append(1)
+        return read(chunks, key)
+
+    monkeypatch.setattr(zarr_measurement._Chunks, "__getitem__", counted)
+    np.testing.assert_array_equal(np.stack(take(read_specimen(tmp_path / "a.zarr").data)), image)
+    assert len(reads) == 6
+    # Where no more than half of the planes may be held, every chunk is read twice.
+    reads.clear()
+    monkeypatch.setattr(planes, "HELD", image.nbytes // 2)
+    np.testing.assert_array_equal(np.stack(take(read_specimen(tmp_path / "a.zarr").data)), image)
+    assert len(reads) == 12
 
 
 def test_a_converted_file_shows_its_first_image(tmp_path: Path) -> None:

@@ -70,10 +70,12 @@ class HeldPlanes:
             ends = np.cumsum(sizes)
             which = int(np.searchsorted(ends, index[axis], side="right"))
             start, stop = int(ends[which]) - sizes[which], int(ends[which])
-            size = (stop - start) * math.prod(self.shape[axis + 1 :]) * self.dtype.itemsize
-            one_chunk = all(len(self._array.chunks[later]) == 1 for later in range(axis + 1, self._lead))
-            if size <= HELD or (one_chunk and self._any_chunk):
-                return (*index[:axis], slice(start, stop)), (index[axis] - start, *index[axis + 1 :])
+            each = math.prod(self.shape[axis + 1 :]) * self.dtype.itemsize
+            one_chunk = all(len(sizes) == 1 for sizes in self._array.chunks[axis + 1 :])
+            fit = stop - start if one_chunk and self._any_chunk else HELD // each
+            if fit:
+                start += (index[axis] - start) // fit * fit  # of a chunk above the bound as much as it allows
+                return (*index[:axis], slice(start, min(stop, start + fit))), (index[axis] - start, *index[axis + 1 :])
         return index, ()
 
 

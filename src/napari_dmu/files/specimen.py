@@ -37,7 +37,7 @@ class Specimen:
     Attributes
     ----------
     data
-        (..., Y, X) numpy, or dask with one plane a chunk.
+        (..., Y, X) numpy, or dask: one plane a chunk, and of OME-Zarr in the chunks of the file.
     axes
         Lower-case names, one an axis: ``"t"``, ``"z"``, ``"c"``, ``"plane"``, ..., ending with ``"y"``, ``"x"``.
     scale, translate
@@ -156,7 +156,7 @@ def read_specimen(path: str | os.PathLike[str], *, luminance: bool = False) -> S
     -------
     Specimen
         Values, type and bit depth unchanged, except that MINISWHITE is inverted and 1-bit becomes 0 and 1. Stacks
-        above 64 MB, and all of OME-Zarr, are dask arrays that read one plane at a time.
+        above 64 MB, and all of OME-Zarr, are dask arrays that read what is asked for.
 
     Raises
     ------

@@ -236,7 +236,7 @@ def read_zarr(path: str | os.PathLike[str]) -> tuple[Specimen, dict[str, Any] | 
     Returns
     -------
     Specimen, dict or None
-        The data are dask, one plane a chunk.
+        The data are dask, in the chunks of the file.
 
     Raises
     ------
@@ -262,7 +262,7 @@ def read_zarr(path: str | os.PathLike[str]) -> tuple[Specimen, dict[str, Any] | 
     meta = np.empty((0,) * len(shape), source.dtype)
     data = da.from_array(_Chunks(where.name, source), chunks=source.chunks, asarray=False, meta=meta)
     order = [i for i, name in enumerate(names) if name not in ("y", "x")] + [names.index("y"), names.index("x")]
-    data = data.transpose(order).rechunk((*((1,) * (len(shape) - 2)), -1, -1))
+    data = data.transpose(order)
     names, units = [names[i] for i in order], [units[i] for i in order]
     scale, translate = [scale[i] for i in order], [translate[i] for i in order]
     note = attributes.get(NAMESPACE)
