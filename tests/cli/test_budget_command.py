@@ -72,6 +72,13 @@ def test_warnings_are_printed_with_their_suggestion(capsys: pytest.CaptureFixtur
     assert "Lower the light to" in loud
 
 
+def test_a_coarse_converter_is_warned_about(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "coarse.yaml"
+    file.write_text("bits: 7\n", encoding="utf-8")
+    assert "are too coarse: rounding" in " ".join(run(capsys, "--acquisition", str(file))[1].split())
+    assert "too coarse" not in run(capsys)[1]
+
+
 def test_settings_of_a_file_are_counted_in_as_simulate_does(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("emission: {kind: born_wolf, pixel_size: 0.5}\nread_noise: 7\nphotons: 30\n", encoding="utf-8")

@@ -228,6 +228,22 @@ def test_light_below_the_read_noise_is_warned_about_and_the_suggestion_helps() -
     assert dark.snr == 0
 
 
+def test_rounding_above_all_other_noise_is_warned_about_and_the_suggestion_helps() -> None:
+    patterns = np.ones((2, 16, 16), np.uint8)
+    coarse = settings(bits=7)  # 127 - 100 counts for a light of 64 000 electrons
+    card = light_budget(coarse, patterns)
+    (caution,) = card.warnings
+    assert caution.topic == "rounding"
+    others = math.sqrt(card.noise.total**2 - card.noise.quantisation**2)
+    assert card.noise.quantisation > others
+    assert f"all the other noise ({others:.0f})" in caution.text
+    assert caution.suggestion == "Use 619 electrons per count or less: for the same light a converter of 8 bits."
+    assert light_budget(checked_update(coarse, {"bits": 8}), patterns).warnings == ()
+    fixed = checked_update(coarse, {"bits": 16, "gain": 2000.0})
+    assert topics(light_budget(fixed, patterns)) == {"rounding"}
+    assert light_budget(checked_update(fixed, {"gain": 619.0}), patterns).warnings == ()
+
+
 def test_offset_that_cuts_read_noise_is_warned_about() -> None:
     patterns = np.ones((2, 16, 16))
     assert topics(light_budget(settings(offset=0, background=0), patterns)) == {"offset"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 LEAST_CONTRAST = 0.5
 # An offset below this many read noises cuts the noise of dark samples off at zero, which makes them biased.
 OFFSET_IN_READ_NOISES = 3.0
-
-Topic = Literal["pattern", "bin", "saturation", "light", "offset", "sampling"]
+Topic = Literal["pattern", "bin", "saturation", "light", "rounding", "offset", "sampling"]
 
 
 class Caution(BaseModel):
@@ -49,6 +49,7 @@ def cautions(acquisition: Acquisition, budget: Budget, *, peak_signal: float, li
         _bin(acquisition),
         _saturation(acquisition, budget, peak_signal, limit),
         _light(acquisition, budget),
+        _rounding(acquisition, budget, limit),
         _offset(acquisition),
         _sampling("excitation", acquisition.excitation),
         _sampling("emission", acquisition.emission),
@@ -148,6 +149,23 @@ def _light(acquisition: Acquisition, budget: Budget) -> Caution | None:
             f"{a.read_noise:.3g}."
         ),
         suggestion=suggestion,
+    )
+
+
+def _rounding(acquisition: Acquisition, budget: Budget, limit: float) -> Caution | None:
+    n = budget.noise
+    others = math.hypot(n.shot, n.background, n.dark, n.read)
+    if n.quantisation <= others or others == 0.0:
+        return None
+    gain = math.sqrt(12) * others  # a step s rounds with a standard deviation of s/√12
+    bits = math.ceil(math.log2(limit / gain + acquisition.offset + 1))
+    return Caution(
+        topic="rounding",
+        text=(
+            f"Counts of {written(acquisition.electrons_per_count, 3)} electrons are too coarse: rounding to them adds "
+            f"noise of {written(n.quantisation, 3)} electrons, more than all the other noise ({written(others, 3)})."
+        ),
+        suggestion=f"Use {_down(gain)} electrons per count or less: for the same light a converter of {bits} bits.",
     )
 
 
