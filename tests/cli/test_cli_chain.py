@@ -175,6 +175,30 @@ def test_an_image_is_scored_with_the_range_it_was_lit_with(command: Command, sam
     assert "intensity range" in command("compare", r, sample, "--intensity-range", 2, 1).sentence()
 
 
+def test_one_channel_is_measured_and_scored_by_itself(command: Command, sample: Path, tmp_path: Path) -> None:
+    """Together with a bright one a dim channel got a hundredth of the light, and scored as nearly perfect."""
+    dim = read_specimen(sample).data
+    write_image(tmp_path / "both.tif", np.stack([dim, 100.0 * dim]), axes="cyx", scale=(1,) * 3, units=("pixel",) * 3)
+    both, m, r = (tmp_path / f"{name}.tif" for name in ("both", "m", "r"))
+    run = command("simulate", both, "-o", m)
+    assert run.status == 0
+    assert "The 2 channels of 'both' share one intensity range" in run.err
+    command("reconstruct", m, "-o", r)
+    run = command("compare", r, both, "--json")
+    assert "choose one with --channel" in run.err
+
+    run = command("simulate", both, "-o", m, "--channel", 0)
+    assert (run.status, run.err) == (0, "")
+    alone = tmp_path / "alone.tif"
+    assert command("simulate", sample, "-o", alone).status == 0
+    np.testing.assert_array_equal(read_measurement(m).data, read_measurement(alone).data)
+    command("reconstruct", m, "-o", r)
+    assert scores(command, r, both, "--channel", 0) == scores(command, r, sample)
+
+    for verb in (("simulate", both, "-o", m), ("compare", r, both)):
+        assert "has 2 channels, from 0 to 1: there is no 2." in command(*verb, "--channel", 2).sentence()
+
+
 def test_compare_prints_a_table_and_json_without_infinity(command: Command, sample: Path) -> None:
     labels = sample.with_name("nuclei_2d_labels.tif")
     run = command("compare", sample, sample, "--labels", labels, "--truth-labels", labels)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_dmu.cli.options import AsJson, Luminance
+from napari_dmu.cli.options import AsJson, Channel, Luminance
 
 if TYPE_CHECKING:
     from napari_dmu.engine.comparison import Comparison
@@ -47,21 +47,22 @@ def compare(
         ),
     ] = None,
     luminance: Luminance = False,
+    channel: Channel = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare an image with the truth.
 
     And cells with the true cells, where both are given. Figures are means over planes.
     """
-    from napari_dmu.cli.reading import read_image
+    from napari_dmu.cli.reading import of_channel, read_channel, shared_range
     from napari_dmu.cli.running import Work, counted, note, notes_of, print_table, say
     from napari_dmu.errors import SettingsError
     from napari_dmu.files.specimen import read_grey
 
     if (labels is None) != (truth_labels is None):
         raise SettingsError("Cells are compared in pairs: give both --labels and --truth-labels, or neither.")
-    images = {path: read_image(path, luminance=luminance) for path in (reconstruction, truth)}
-    cells = {path: read_grey(path) for path in (labels, truth_labels) if path is not None}
+    images = {path: read_channel(path, luminance=luminance, channel=channel) for path in (reconstruction, truth)}
+    cells = {path: of_channel(read_grey(path), channel) for path in (labels, truth_labels) if path is not None}
 
     from napari_dmu.engine import verbs
 
@@ -77,7 +78,7 @@ def compare(
         )
     for path, image in {**images, **cells}.items():
         notes_of(image, path)
-    for line in found.notes:
+    for line in (*shared_range(images[truth]), *found.notes):
         note(line)
     if as_json:
         say(json.dumps(flat(found), indent=2))

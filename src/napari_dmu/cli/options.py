@@ -50,5 +50,11 @@ AcquisitionFile = Annotated[
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, … or mps.")]
 Luminance = Annotated[bool, typer.Option("--luminance", help="Take the luminance of a colour image.")]
+Channel = Annotated[
+    int | None,
+    typer.Option(
+        "--channel", min=0, metavar="NUMBER", help="The one channel to take, from 0.", show_default="all, together"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 MeasurementFile = Annotated[Path, typer.Argument(help="A file that 'simulate' wrote.", show_default=False)]

@@ -18,6 +18,29 @@ def read_image(path: Path, *, luminance: bool) -> Specimen:
     return specimen.read_image(path, luminance=luminance, option="--luminance")
 
 
+def read_channel(path: Path, *, luminance: bool, channel: int | None) -> Specimen:
+    """An image file, or the one channel of it that was chosen."""
+    return of_channel(read_image(path, luminance=luminance), channel)
+
+
+def of_channel(image: Specimen, channel: int | None) -> Specimen:
+    """The one channel of an image that was chosen, if one was."""
+    from napari_dmu.files.specimen import one_channel
+
+    return image if channel is None else one_channel(image, channel)
+
+
+def shared_range(image: Specimen) -> tuple[str, ...]:
+    """What to say of an image whose channels were not taken one by one; nothing where it has no more than one."""
+    count = int(image.data.shape[image.axes.index("c")]) if "c" in image.axes else 1
+    if count == 1:
+        return ()
+    return (
+        f"The {count} channels of '{image.name}' share one intensity range, so that dim ones get a fraction of the "
+        "light and score too high: choose one with --channel.",
+    )
+
+
 def read_acquisition(path: Path) -> dict[str, Any]:
     """A YAML file of acquisition settings, with the kernels of the point spread functions that it names as files."""
     from napari_dmu.files.kernel import with_kernels

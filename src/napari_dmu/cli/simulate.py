@@ -10,6 +10,7 @@ import typer
 from napari_dmu.cli.options import (
     AcquisitionFile,
     Background,
+    Channel,
     Detector,
     Device,
     Family,
@@ -46,14 +47,15 @@ def simulate(
     seed: Seed = 0,
     device: Device = "auto",
     luminance: Luminance = False,
+    channel: Channel = None,
 ) -> None:
     """Measure an image or stack, with noise."""
-    from napari_dmu.cli.reading import read_acquisition, read_image
-    from napari_dmu.cli.running import Work, check_image_output, notes_of, say_written
+    from napari_dmu.cli.reading import read_acquisition, read_channel, shared_range
+    from napari_dmu.cli.running import Work, check_image_output, note, notes_of, say_written
     from napari_dmu.files.measurement import write_measurement
 
     check_image_output(output, specimen)
-    image = read_image(specimen, luminance=luminance)
+    image = read_channel(specimen, luminance=luminance, channel=channel)
 
     from napari_dmu.engine import verbs
 
@@ -76,6 +78,8 @@ def simulate(
         )
     write_measurement(output, measurement)
     notes_of(image)
+    for line in shared_range(image):
+        note(line)
     notes_of(measurement.info)
     what = f"measurement at ×{instrument.ratio:g} {instrument.name}, {instrument.family}"
     say_written(output, measurement.data.shape, measurement.axes, measurement.data.dtype, what)

@@ -63,7 +63,8 @@ def simulate(
     ----------
     specimen
         (..., Y, X), numpy, dask or alike, any integer or floating type; read plane by plane. Its 0.1 and 99.9
-        percentiles (over the whole stack) become fluorescence densities 0 and 1.
+        percentiles (over the whole stack) become fluorescence densities 0 and 1. Measure channels one by one: together
+        they share this range, so that a dim one gets a fraction of the light, and scores too high.
     instrument
         Pattern set to measure with.
     photons, read_noise, background
