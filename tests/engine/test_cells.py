@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,17 @@ def test_a_given_image_is_used_and_needs_no_pattern_set(measurement: Measurement
     np.testing.assert_array_equal(SEEN, image.astype(np.float32))
     np.testing.assert_array_equal(cells.image, image.astype(np.float32))
     assert cells.counts.tolist() == [2, 2, 2]
+
+
+def test_labels_alone_keep_no_image(measurement: Measurement, theirs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(EntryPoint, "load", lambda self: lambda image: np.ones(image.shape, np.int32))
+    stack = measurement.with_data(np.repeat(measurement.data, 40, axis=0))
+    image = np.zeros((120, 64, 80), np.float32)
+    tracemalloc.start()
+    labels = dmu.segment(stack, segmenter=theirs, image=image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * labels.nbytes
 
 
 @pytest.mark.parametrize(

@@ -55,17 +55,19 @@ def segment(
         check_output(table, *inputs)
     measured = read_measurement(measurement)
 
-    from napari_dmu.engine.cells import cell_table, count_sentence, find_cells
+    from napari_dmu.engine.cells import cell_table, count_sentence, counts_of, find_cells, find_labels
 
     with Work() as work:
-        cells = find_cells(measured, segmenter=segmenter, device=device, progress=work.progress, cancel=work.cancel)
-    info, labels = measured.info, cells.labels
+        options = {"segmenter": segmenter, "device": device, "progress": work.progress, "cancel": work.cancel}
+        cells = None if table is None else find_cells(measured, **options)
+        labels = find_labels(measured, **options) if cells is None else cells.labels
+    info = measured.info
     notes_of(info)
     write_image(
         output, labels, axes=info.axes, scale=info.scale, units=info.units, translate=info.translate, labels=True
     )
     say_written(output, labels.shape, info.axes, labels.dtype, "labels")
-    if table is not None:
+    if cells is not None and table is not None:
         write_table(table, cell_table(cells, info))
         say(f"Wrote {table} (a row a cell).")
-    say(f"Found {count_sentence(cells.counts)}.")
+    say(f"Found {count_sentence(counts_of(labels))}.")

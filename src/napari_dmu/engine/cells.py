@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +42,34 @@ class Cells:
     @property
     def counts(self) -> NDArray[np.int64]:
         """Cells in every plane, in C order."""
-        return np.asarray(self.labels.max(axis=(-2, -1)), dtype=np.int64).ravel()
+        return counts_of(self.labels)
 
 
 @memory_explained()
-def find_cells(
+def find_cells(measurement: Measurement, **options: Any) -> Cells:
+    """As ``engine.verbs.segment``, with its options; gives the image as well."""
+    shape = (*measurement.data.shape[:-3], *measurement.info.field)
+    found = Cells(np.empty(shape, dtype=np.int32), np.empty(shape, dtype=np.float32))
+    for index, labels, image in _each(measurement, **options):
+        found.labels[index], found.image[index] = labels, image
+    return found
+
+
+@memory_explained()
+def find_labels(measurement: Measurement, **options: Any) -> NDArray[np.int32]:
+    """The same without the image: half the memory."""
+    found = np.empty((*measurement.data.shape[:-3], *measurement.info.field), dtype=np.int32)
+    for index, labels, _ in _each(measurement, **options):
+        found[index] = labels
+    return found
+
+
+def counts_of(labels: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Cells in every plane of labels (..., Y, X), in C order."""
+    return np.asarray(labels.max(axis=(-2, -1)), dtype=np.int64).ravel()
+
+
+def _each(
     measurement: Measurement,
     *,
     instrument: PatternSet | None = None,
@@ -55,8 +78,8 @@ def find_cells(
     device: str = "auto",
     progress: Progress | None = None,
     cancel: CancelToken | None = None,
-) -> Cells:
-    """See ``engine.verbs.segment``; gives the image as well."""
+) -> Iterator[tuple[tuple[int, ...], NDArray[np.int32], NDArray[Any]]]:
+    """Index, labels and image of every plane, one after the other."""
     function = None if segmenter == PATTERN_SET else load_segmenter(segmenter)
     given = None if image is None else _checked_image(measurement, image)
     if function is None and given is not None:
@@ -72,23 +95,18 @@ def find_cells(
         )
     if used is not None:
         used.to(resolve_device(device))
-    lead, field = measurement.data.shape[:-3], measurement.info.field
     frames = held(measurement.data, trailing=3)
-    found = Cells(np.empty((*lead, *field), dtype=np.int32), np.empty((*lead, *field), dtype=np.float32))
-    for done, index in enumerate(np.ndindex(*lead), start=1):
+    for done, index in enumerate(np.ndindex(*measurement.data.shape[:-3]), start=1):
         check(cancel)
         if used is None:
             assert function is not None
             assert given is not None
             image_plane = check_plane(plane(given, done - 1), done - 1)
-            found.labels[index], found.image[index] = run_segmenter(segmenter, function, image_plane), image_plane
+            yield index, run_segmenter(segmenter, function, image_plane), image_plane
         else:
             counts = np.asarray(frames[index])
-            found.labels[index], found.image[index] = _from_counts(
-                used, counts, measurement.info, segmenter, function, cancel
-            )
+            yield index, *_from_counts(used, counts, measurement.info, segmenter, function, cancel)
         report(progress, done, measurement.planes, "Segmenting")
-    return found
 
 
 def cell_table(cells: Cells, info: MeasurementInfo, **placed: Any) -> dict[str, NDArray[np.generic]]:

@@ -229,9 +229,9 @@ def segment(
         Where it fails on the image or gives anything but labels for it, or the image is not of the measurement.
     DeviceError, Cancelled
     """
-    from napari_dmu.engine.cells import find_cells
+    from napari_dmu.engine.cells import find_labels
 
-    return find_cells(
+    return find_labels(
         measurement,
         instrument=instrument,
         segmenter=segmenter,
@@ -239,7 +239,7 @@ def segment(
         device=device,
         progress=progress,
         cancel=cancel,
-    ).labels
+    )
 
 
 def compare(
