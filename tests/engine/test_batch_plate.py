@@ -109,9 +109,10 @@ def test_masks_are_a_plate_or_files(base: Path) -> None:
         assert outcome.figures["f1"] > 0.8
 
 
-def test_without_a_channel_all_are_measured(base: Path) -> None:
+def test_without_a_channel_all_are_measured_and_what_they_share_is_said(base: Path) -> None:
     write_plate(base / "screen.ome.zarr", {"A/1": 1})
-    go(base)
+    (outcome,) = go(base)
+    assert any("2 channels" in note and "choose one with channel." in note for note in outcome.notes)
     assert read_specimen(base / "out" / "screen_A1.reconstruction.ome.tif").data.shape == (2, 64, 80)
 
 

@@ -54,10 +54,10 @@ def compare(
 
     And cells with the true cells, where both are given. Figures are means over planes.
     """
-    from napari_dmu.cli.reading import of_channel, read_channel, shared_range
+    from napari_dmu.cli.reading import of_channel, read_channel
     from napari_dmu.cli.running import Work, counted, note, notes_of, print_table, say
     from napari_dmu.errors import SettingsError
-    from napari_dmu.files.specimen import read_grey
+    from napari_dmu.files.specimen import read_grey, shared_range
 
     if (labels is None) != (truth_labels is None):
         raise SettingsError("Cells are compared in pairs: give both --labels and --truth-labels, or neither.")
@@ -78,7 +78,7 @@ def compare(
         )
     for path, image in {**images, **cells}.items():
         notes_of(image, path)
-    for line in (*shared_range(images[truth]), *found.notes):
+    for line in (*shared_range(images[truth], "--channel"), *found.notes):
         note(line)
     if as_json:
         say(json.dumps(flat(found), indent=2))

@@ -30,17 +30,6 @@ def of_channel(image: Specimen, channel: int | None) -> Specimen:
     return image if channel is None else one_channel(image, channel)
 
 
-def shared_range(image: Specimen) -> tuple[str, ...]:
-    """What to say of an image whose channels were not taken one by one; nothing where it has no more than one."""
-    count = int(image.data.shape[image.axes.index("c")]) if "c" in image.axes else 1
-    if count == 1:
-        return ()
-    return (
-        f"The {count} channels of '{image.name}' share one intensity range, so that dim ones get a fraction of the "
-        "light and score too high: choose one with --channel.",
-    )
-
-
 def read_acquisition(path: Path) -> dict[str, Any]:
     """A YAML file of acquisition settings, with the kernels of the point spread functions that it names as files."""
     from napari_dmu.files.kernel import with_kernels

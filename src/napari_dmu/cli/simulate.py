@@ -50,9 +50,10 @@ def simulate(
     channel: Channel = None,
 ) -> None:
     """Measure an image or stack, with noise."""
-    from napari_dmu.cli.reading import read_acquisition, read_channel, shared_range
+    from napari_dmu.cli.reading import read_acquisition, read_channel
     from napari_dmu.cli.running import Work, check_image_output, note, notes_of, say_written
     from napari_dmu.files.measurement import write_measurement
+    from napari_dmu.files.specimen import shared_range
 
     check_image_output(output, specimen)
     image = read_channel(specimen, luminance=luminance, channel=channel)
@@ -78,7 +79,7 @@ def simulate(
         )
     write_measurement(output, measurement)
     notes_of(image)
-    for line in shared_range(image):
+    for line in shared_range(image, "--channel"):
         note(line)
     notes_of(measurement.info)
     what = f"measurement at ×{instrument.ratio:g} {instrument.name}, {instrument.family}"

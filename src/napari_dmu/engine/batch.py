@@ -194,7 +194,7 @@ def take(
     from napari_dmu.engine import verbs
     from napari_dmu.engine.cells import cell_table
     from napari_dmu.files.measurement import write_measurement
-    from napari_dmu.files.specimen import one_channel, read_image, write_like
+    from napari_dmu.files.specimen import one_channel, read_image, shared_range, write_like
     from napari_dmu.files.table import write_table
 
     start, files = time.perf_counter(), files_now(job)
@@ -232,7 +232,8 @@ def take(
     pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth.data}
     limits = settings.intensity_range
     comparison = verbs.compare(image, specimen.data, intensity_range=limits, cancel=cancel, **pair)
-    notes = [*specimen.notes, *(truth.notes if truth else ()), measurement.info.saturation_note, *comparison.notes]
+    notes = [*specimen.notes, *shared_range(specimen, "channel"), *(truth.notes if truth else ())]
+    notes += [measurement.info.saturation_note, *comparison.notes]
     if "measurement" in settings.keep:
         write_measurement(job.result(MEASUREMENT), measurement)
     if "reconstruction" in settings.keep:

@@ -227,6 +227,17 @@ def one_channel(specimen: Specimen, number: int) -> Specimen:
     )
 
 
+def shared_range(specimen: Specimen, option: str) -> tuple[str, ...]:
+    """What to say of an image whose channels are not taken one by one, with the option that would."""
+    count = int(specimen.data.shape[specimen.axes.index("c")]) if "c" in specimen.axes else 1
+    if count == 1:
+        return ()
+    return (
+        f"The {count} channels of '{specimen.name}' share one intensity range, so that dim ones get a fraction of the "
+        f"light and score too high: choose one with {option}.",
+    )
+
+
 def _added_up(specimen: Specimen) -> Specimen:
     """Red, green and blue of an OME-Zarr as luminance, lazily; an image without several channels as it is."""
     channels = int(specimen.data.shape[specimen.axes.index("c")]) if "c" in specimen.axes else 1
