@@ -1,6 +1,6 @@
 """How the pattern sets bear what they were not made for: little light, other optics, shifted patterns, other images.
 
-    python benchmarks/robustness.py [--data ../shared/data] [--write docs/results.md] [--sets FOLDER] [--every 8]
+    python benchmarks/robustness.py [--data ../shared/data] [--write docs/results.md] [--sets FOLDER] [--every 4]
 
 Every set measures and reconstructs every n-th of its validation images under each condition, with exact noise of
 (seed 0, image number); figures are means over images. The decoder knows the light and the read noise, as an instrument
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--sets", type=Path, help="folder of pattern sets; those of the package by default")
     parser.add_argument("--write", type=Path, help="page with markers <!-- robustness --> … <!-- /robustness -->")
-    parser.add_argument("--every", type=int, default=8, help="take every n-th image of each validation source")
+    parser.add_argument("--every", type=int, default=4, help="take every n-th image of each validation source")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()

@@ -12,7 +12,7 @@ from napari_dmu.cli.options import AsJson
 if TYPE_CHECKING:
     from napari_dmu.microscope.acquisition import Registration
 
-# Specimen pixels; twice as much costs the learned set at x64 1.9 dB (docs/results.md, "Robustness").
+# Specimen pixels; twice as much costs the learned set at x64 1.8 dB (docs/results.md, "Robustness").
 SMALL = 0.25
 
 
