@@ -86,6 +86,22 @@ def test_a_slider_beyond_the_specimen_shows_its_nearest_plane() -> None:
     assert part_in_view(viewer, layer).plane == (2,)
 
 
+def test_the_view_is_followed_where_layers_have_different_units() -> None:
+    viewer = ViewerModel()
+    large = viewer.add_image(np.zeros((5, 4096, 600), np.uint8), scale=(2, 0.5, 0.5), units=("um", "um", "um"))
+    small = viewer.add_image(np.zeros((5, 8, 8), np.uint8), scale=(2000, 500, 500), units=("nm", "nm", "nm"))
+    viewer.dims.set_current_step(0, 3)
+    viewer.scene.camera.center = (0, 1e6, 0)  # in nanometres, the smaller of the two
+    part = part_in_view(viewer, large)
+    assert part.plane == part_in_view(viewer, small).plane == (3,)
+    assert abs(part.start[0] + SIDE / 2 - 2000) <= 64
+    flat = viewer.add_image(np.zeros((64, 80), np.uint8), units=("pixel", "pixel"))
+    viewer.scene.camera.center = (0, 1000, 0)
+    assert viewer.dims.units is None
+    assert part_in_view(viewer, flat).size == (64, 80)
+    assert abs(part_in_view(viewer, large).start[0] + SIDE / 2 - 2000) <= 64
+
+
 def test_a_part_is_lit_as_the_whole_and_lies_where_it_was_cut() -> None:
     viewer = ViewerModel()
     turn = np.deg2rad(30)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Layer
+from numpy.typing import NDArray
 
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.progress import CancelToken, Progress
@@ -68,12 +69,22 @@ class Request:
 
 def part_in_view(viewer: Any, layer: Any) -> Part:
     """The plane of the layer that the sliders show, and in it the part around the middle of the view."""
-    shape, point = specimen_shape(layer), np.array(viewer.dims.point, dtype=float)
-    point[list(viewer.dims.displayed[-2:])] = viewer.scene.camera.center[-2:]
-    indices = np.asarray(layer.world_to_data(point))[-len(shape) :]
+    shape = specimen_shape(layer)
+    indices = np.asarray(layer.world_to_data(_middle_of_view(viewer, layer)))[-len(shape) :]
     plane = tuple(int(np.clip(round(i), 0, n - 1)) for i, n in zip(indices[:-2], shape[:-2], strict=True))
     spans = [_span(middle, n) for middle, n in zip(indices[-2:], shape[-2:], strict=True)]
     return Part(plane, (spans[0][0], spans[1][0]), (spans[0][1], spans[1][1]))
+
+
+def _middle_of_view(viewer: Any, layer: Any) -> NDArray[np.float64]:
+    """Where the view is, in the layer's units: the viewer counts in the smallest unit of all its layers."""
+    point = np.array(viewer.dims.point, dtype=float)
+    point[list(viewer.dims.displayed[-2:])] = viewer.scene.camera.center[-2:]
+    point = point[-layer.ndim :]
+    if viewer.dims.units is None:  # napari converts nothing where they cannot be compared
+        return point
+    units = zip(layer.units, viewer.dims.units[-layer.ndim :], strict=True)
+    return point * [own.m_from(1 * unit) for own, unit in units]
 
 
 def _span(middle: float, length: int) -> tuple[int, int]:
