@@ -133,6 +133,24 @@ def test_of_a_lazy_stack_one_plane_is_read() -> None:
     assert part.intensity_range[1] < 1600
 
 
+def test_of_a_lazy_plane_the_part_alone_is_read_once_its_range_is_known() -> None:
+    read: list[tuple[int, ...]] = []
+
+    def tile(block_info: Any = None) -> np.ndarray:
+        read.append(block_info[None]["chunk-location"])
+        return np.full((32, 32), read[-1][0] * 100 + read[-1][1], np.uint16)
+
+    plane = da.map_blocks(tile, dtype=np.uint16, chunks=((32,) * 4, (32,) * 4), meta=np.zeros((0, 0), np.uint16))
+    whole = specimen_of(ViewerModel().add_image(plane, contrast_limits=(0, 400)))
+    read.clear()
+    part = cut(whole, Part((), (32, 0), (32, 64)))
+    assert len(read) == 16  # each once
+    read.clear()
+    again = cut(replace(whole, intensity_range=part.intensity_range), Part((), (32, 0), (32, 64)))
+    assert sorted(read) == [(1, 0), (1, 1)]
+    np.testing.assert_array_equal(again.data, part.data)
+
+
 # -- what is shown -----------------------------------------------------------------------------------
 
 

@@ -103,10 +103,12 @@ def is_lazy(data: Any) -> bool:
 def cut(specimen: SpecimenInput, part: Part, cancel: CancelToken | None = None) -> SpecimenInput:
     """That part of a specimen, read now, lit as the whole: as the stack, or as the plane where the stack is lazy."""
     plane = specimen.data[part.plane] if part.plane else specimen.data
-    rows_columns = part.slices[-2:]
-    whole = np.asarray(plane) if is_lazy(specimen.data) else specimen.data
-    limits = specimen.intensity_range or stack_range(whole, cancel)
-    pixels = np.asarray(plane[rows_columns])[(None,) * len(part.plane)]
+    limits = specimen.intensity_range
+    if limits is None and is_lazy(specimen.data):
+        plane = np.asarray(plane)  # all of it has to be read, once
+    if limits is None:
+        limits = stack_range(plane if is_lazy(specimen.data) else specimen.data, cancel)
+    pixels = np.asarray(plane[part.slices[-2:]])[(None,) * len(part.plane)]
     start = (*part.plane, *part.start)
     return replace(specimen, data=pixels, geometry=part_geometry(specimen.geometry, start), intensity_range=limits)
 
