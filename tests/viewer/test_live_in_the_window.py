@@ -34,7 +34,7 @@ def live_in(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> Any:
     for panel in panels:
         job = panel._live.links.job
         panel._live.links.release()
-        panel._live.of_layer.release()
+        panel._live.follow(None, None)
         if job is not None:
             qtbot.waitUntil(job.done.is_set, timeout=30_000)
 
@@ -235,6 +235,31 @@ def test_it_follows_the_specimen_itself(qtbot: Any, live_in: Any, cells: np.ndar
     np.testing.assert_array_equal(_live(viewer, "live_labels").scale, (3, 3))
 
 
+def test_it_follows_edits_in_place(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in(cells.copy())
+    _settled(qtbot, panel, "cell")
+    before = _live(viewer).data.copy()
+    viewer.layers["cells"].data[:] = cells[::-1]
+    viewer.layers["cells"].refresh()
+    qtbot.waitUntil(lambda: not np.array_equal(before, _live(viewer).data), timeout=WAIT)
+    _settled(qtbot, panel, "cell")
+    truth = viewer.add_labels(np.ones(cells.shape, np.int32), name="cells mask")
+    _settled(qtbot, panel, "of 1,")
+    truth.paint((20, 20), 2)
+    _settled(qtbot, panel, "of 2,")
+    truth.undo()
+    _settled(qtbot, panel, "of 1,")
+
+
+def test_it_lets_go_of_its_layers_when_it_is_switched_off(qtbot: Any, live_in: Any, cells: np.ndarray) -> None:
+    viewer, panel = live_in()
+    _settled(qtbot, panel, "cell")
+    assert panel._live.specimen._layer is not None
+    panel.live.setChecked(False)
+    assert panel._live.specimen._layer is None
+    assert not any("Follower" in str(callback) for callback in viewer.layers["cells"].events.data.callbacks)
+
+
 def test_a_look_at_a_specimen_that_has_gone_is_dropped(qtbot: Any, live_in: Any) -> None:
     viewer, panel = live_in()
     looks: list[Any] = []
@@ -275,4 +300,4 @@ def test_a_panel_that_closes_stops_it(qtbot: Any, live_in: Any) -> None:
     qtbot.wait(300)
     assert len(viewer.layers) == 1
     for emitter in (step, viewer.scene.camera.events.center, viewer.layers[0].events.data):
-        assert not any("Live" in str(callback) for callback in emitter.callbacks)
+        assert not any("Live" in str(callback) or "Follower" in str(callback) for callback in emitter.callbacks)

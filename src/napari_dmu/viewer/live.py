@@ -56,6 +56,7 @@ class Request:
     truth: str
     luminance: bool
     version: int  # of the specimen's pixels: a layer may be given others
+    truth_version: int
     geometry: Geometry
     part: Part
     lazy: bool

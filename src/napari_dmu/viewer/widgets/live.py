@@ -12,6 +12,7 @@ from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.live import Request, look, look_for_cells, set_aside, show
 from napari_dmu.viewer.record import Kind
 from napari_dmu.viewer.steps import Work
+from napari_dmu.viewer.widgets.following import Follower
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.worker import Job, Task
 
@@ -43,7 +44,7 @@ class Live(QObject):
 
     def __init__(self, panel: QObject, viewer: Any, prepare: Prepare) -> None:
         super().__init__(panel)
-        self.links, self.of_layer = Links(), Links()
+        self.links = Links()
         self.on = False
         self._viewer, self._prepare = viewer, prepare
         self._wanted: Request | None = None  # of the job that runs, or that failed
@@ -58,33 +59,22 @@ class Live(QObject):
         self._patience.setSingleShot(True)
         self._patience.setInterval(PATIENCE)
         self._patience.timeout.connect(self.working)
-        self._followed: Any = None  # the specimen's layer, whose changes are waited for
-        self.version = 0  # of its pixels
+        self.specimen, self.truth = Follower(viewer, self.ask), Follower(viewer, self.ask)
 
     def switch(self, on: bool) -> None:
-        """Begin, or leave what is there as it is."""
+        """Begin; or leave what is there as it is, and let go of the layers that were followed."""
         self.on, self._finished = on, None
         if on:
             set_aside(self._viewer, hidden=True)  # whatever was hidden comes back
             self._timer.start()
         else:
             self.pause()
+            self.follow(None, None)
 
-    def follow(self, layer: Any) -> None:
-        """Wait for changes of this layer, the specimen's; None for no layer."""
-        if layer is self._followed:
-            return
-        self._followed = layer
-        self.version += 1
-        self.of_layer.undo()
-        if layer is not None:
-            self.of_layer.connect(layer.events.data, self._on_pixels)
-            for name in ("scale", "translate", "rotate", "shear", "affine"):
-                self.of_layer.connect(getattr(layer.events, name), self.ask)
-
-    def _on_pixels(self, *_: Any) -> None:
-        self.version += 1
-        self.ask()
+    def follow(self, specimen: Any, truth: Any) -> None:
+        """Wait for changes of these layers; None for no layer."""
+        self.specimen.follow(specimen)
+        self.truth.follow(truth)
 
     def ask(self, *_: Any) -> None:
         """Something may have changed."""

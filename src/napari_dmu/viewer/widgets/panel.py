@@ -80,7 +80,7 @@ class CompressiveMicroscope(OpeningView):
         self._live.failed.connect(self._on_live_failed)
         for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):
             self._links.connect(event, self._live.ask)
-        for links in (self._links, self._live.links, self._live.of_layer):
+        for links in (self._links, self._live.links, self._live.specimen.links, self._live.truth.links):
             self.destroyed.connect(links.release)
 
     def event(self, event: QEvent | None) -> bool:
@@ -313,17 +313,18 @@ class CompressiveMicroscope(OpeningView):
         """What the live view should show now."""
         where, layer = self._where(), self._scene.layer(self.specimen.key())
         if layer is None:
-            self._live.follow(None)
+            self._live.follow(None, None)
         if layer is None or self._runner.busy or self.settings.chosen_set() is None:
             return None
         choices = self.settings.choices()
         work = self._scene.work(choices, measurement="", **where)
-        self._live.follow(layer)
+        self._live.follow(layer, self._scene.layer(where["truth"]))
         assert work.specimen is not None
         request = Request(
             choices,
             **where,
-            version=self._live.version,
+            version=self._live.specimen.version,
+            truth_version=self._live.truth.version,
             geometry=work.specimen.geometry,
             part=part_in_view(self._viewer, layer),
             lazy=is_lazy(work.specimen.data),
