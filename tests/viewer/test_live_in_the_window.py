@@ -1,5 +1,6 @@
 """The live view in a real window: settings turned, sliders moved, the panel closed in the middle of it."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_dmu.viewer.layers import record_of
+from napari_dmu.viewer.sentences import WORKING
 from napari_dmu.viewer.widgets import live as live_widget
 
 pytestmark = pytest.mark.qt
@@ -170,6 +172,25 @@ def test_what_cannot_be_measured_is_told_in_the_panel_alone(qtbot: Any, live_in:
     viewer.layers["cells"].data = cells
     panel.settings.photons.setValue(500)
     _settled(qtbot, panel, "Live", "cell")
+
+
+@pytest.mark.parametrize(
+    "end", [lambda panel: panel.live.setChecked(False), lambda panel: panel._live.links.job.cancel()]
+)
+def test_a_look_that_is_given_up_is_not_worked_on_any_more(
+    qtbot: Any, live_in: Any, monkeypatch: pytest.MonkeyPatch, end: Callable[[Any], Any]
+) -> None:
+    def slow(*arguments: Any) -> None:
+        while True:
+            time.sleep(0.01)
+            arguments[-1].check()
+
+    monkeypatch.setattr(live_widget, "look", slow)
+    _, panel = live_in()
+    qtbot.waitUntil(lambda: panel.status.text() == WORKING, timeout=WAIT)
+    end(panel)
+    qtbot.waitUntil(lambda: panel.status.text() == "", timeout=WAIT)
+    panel.live.setChecked(False)
 
 
 def test_what_is_not_expected_switches_it_off(qtbot: Any, live_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,11 +34,14 @@ class Live(QObject):
         What is shown is not what is set any more, and it takes a moment.
     shown
         The work whose layers have just been put in place, and whether a layer came into view by it.
+    stopped
+        It is not worked on any more, and nothing will be shown.
     failed
         The exception.
     """
 
     working = Signal()
+    stopped = Signal()
     shown = Signal(object, bool)
     failed = Signal(object)
 
@@ -88,6 +91,7 @@ class Live(QObject):
         self._wanted = None
         if self.links.job is not None:
             self.links.job.cancel()
+        self.stopped.emit()
 
     def _update(self) -> None:
         if not self.on or self.links.closed:
@@ -156,6 +160,7 @@ class Live(QObject):
     def _on_cancelled(self) -> None:
         if self._wanted is not None:  # by the user: nothing else is under way
             self._drop_cells()
+            self.stopped.emit()
 
     def _drop_cells(self) -> None:
         """Those that are shown are not the picture's, and there will be no others."""

@@ -76,6 +76,7 @@ class CompressiveMicroscope(OpeningView):
         self.live.toggled.connect(self._on_live_toggled)
         self.settings.touched.connect(self._live.ask)
         self._live.working.connect(partial(self._runner.say, WORKING))
+        self._live.stopped.connect(partial(self._runner.unsay, WORKING))
         self._live.shown.connect(self._on_live)
         self._live.failed.connect(self._on_live_failed)
         for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):

@@ -67,6 +67,11 @@ class Runner(QObject):
         self._status.setText(sentence)
         self._status.setVisible(bool(sentence))
 
+    def unsay(self, sentence: str) -> None:
+        """Say nothing, if that is what is said: it does not hold any more."""
+        if self._status.text() == sentence:
+            self.say("")
+
     def fail(self, error: BaseException) -> None:
         """Tell of an error: one sentence where the user can mend it, a notification with all of it where not."""
         if isinstance(error, DmuError):
