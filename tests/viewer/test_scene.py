@@ -169,6 +169,39 @@ def test_names_that_the_user_shows_stay() -> None:
         assert other.name_overlay.visible == side_by_side
 
 
+def test_the_grid_is_switched_on_when_all_that_it_shows_is_set() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    scene.arrange(side_by_side=False, specimen=specimen)
+    grid, seen = viewer.canvas.grid, []
+
+    def look(*_: Any) -> None:
+        shown = [layer for layer in viewer.layers if layer.visible]
+        seen.append((tuple(grid.shape), [x.name_overlay.visible for x in shown], len(shown)))
+
+    grid.events.enabled.connect(look)
+    scene.arrange(side_by_side=True, specimen=specimen)
+    assert seen == [(tuple(grid.shape), [True] * seen[0][2], sum(x.visible for x in viewer.layers))]
+    viewer.layers[0].visible = False
+    assert all(layer.name_overlay.visible for layer in viewer.layers)  # those too that are hidden now
+
+
+def test_names_and_the_stride_are_put_back() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, _ = add_pair(viewer, "one", 1)
+    for put_back in (scene.release, lambda: scene.arrange(side_by_side=False, specimen=specimen)):
+        viewer.canvas.grid.stride = -2
+        scene.arrange(side_by_side=True, specimen=specimen)
+        assert viewer.canvas.grid.stride == 1
+        scene.arrange(side_by_side=True, specimen=specimen)
+        put_back()
+        assert viewer.canvas.grid.stride == -2
+        assert not any(layer.name_overlay.visible for layer in viewer.layers)
+
+
 def test_names_of_results_end_with_what_they_are() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)

@@ -49,6 +49,7 @@ class Scene(Finder):
         # Keys of measurements that were hidden because their reconstruction lies on them; the eye brings them back.
         self._covered: list[str] = []
         self._named: dict[str, float] = {}  # size of the font by key of the layers whose names were shown here
+        self._stride = 1  # of the user's grid; ours is 1
         # As they were last arranged: side by side or not, how many fields, of which specimen; columns that were set.
         self._arranged = (bool(viewer.canvas.grid.enabled), 0, "")
         self._shape = AUTOMATIC
@@ -232,14 +233,11 @@ class Scene(Finder):
         keep_view
             Leaves zoom and place as they are, whatever the fields.
         """
-        grid = self._viewer.canvas.grid
-        if side_by_side:
-            grid.stride = 1  # the lowest layer, the specimen, comes first
-        if grid.enabled != side_by_side:
-            grid.enabled = side_by_side
+        if not side_by_side:
+            self._viewer.canvas.grid.enabled = False
+            self.release()
         for layer in self._viewer.layers:
             record = record_of(layer)
-            self._name(layer, named=side_by_side)
             if record is not None and record.kind in ("labels", "live_labels"):
                 layer.contour = 0 if side_by_side else OUTLINE
             if record is not None and record.kind == "live_image":  # in a field of its own it is seen where it ends
@@ -250,14 +248,38 @@ class Scene(Finder):
             self._cover(covered=not side_by_side)
         self._fit(side_by_side, specimen, keep_view=keep_view)
 
-    def _name(self, layer: Any, *, named: bool) -> None:
-        """Show the layer's name in its field, or no more; names that the user shows stay as they are."""
-        overlay, key = layer.name_overlay, key_of(layer)
-        if named and not overlay.visible:
-            self._named[key] = overlay.font_size
+    def release(self) -> None:
+        """Put back the names of layers and the stride of the grid as they were."""
+        grid = self._viewer.canvas.grid
+        if self._stride != 1:
+            grid.stride, self._stride = self._stride, 1
+        for layer in self._viewer.layers:
+            if key_of(layer) in self._named:
+                overlay = layer.name_overlay
+                overlay.font_size, overlay.visible = self._named.pop(key_of(layer)), False
+
+    def _set_grid(self, shape: tuple[int, int]) -> None:
+        """Switch the grid on, with a name in each field.
+
+        What is seen is set before: every change of a grid that is on takes napari a good part of a second.
+        """
+        grid = self._viewer.canvas.grid
+        if grid.stride != 1:
+            self._stride, grid.stride = grid.stride, 1  # the lowest layer, the specimen, comes first
+        grid.shape = shape
+        for layer in self._viewer.layers:
+            if layer.visible:
+                self._name(layer)
+        grid.enabled = True
+        for layer in self._viewer.layers:  # for when the eye brings them back
+            self._name(layer)
+
+    def _name(self, layer: Any) -> None:
+        """Show the layer's name in its field; names that the user shows stay as they are."""
+        overlay = layer.name_overlay
+        if not overlay.visible:
+            self._named[key_of(layer)] = overlay.font_size
             overlay.font_size, overlay.visible = NAME_SIZE, True
-        elif not named and key in self._named:
-            overlay.font_size, overlay.visible = self._named.pop(key), False
 
     def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:
         """Give the grid its columns, and fit the view where the fields are others than before.
@@ -265,9 +287,14 @@ class Scene(Finder):
         Otherwise the zoom is the user's, and so is a shape of the grid that they have set.
         """
         grid, fields = self._viewer.canvas.grid, sum(bool(layer.visible) for layer in self._viewer.layers)
-        if tuple(grid.shape) in (AUTOMATIC, self._shape):
+        shape = tuple(grid.shape)
+        if shape in (AUTOMATIC, self._shape):
             columns = _columns(max(fields, 1), self._viewer.canvas.size, self.layer(specimen))
-            grid.shape = self._shape = (-1, columns) if side_by_side else AUTOMATIC
+            shape = self._shape = (-1, columns) if side_by_side else AUTOMATIC
+        if side_by_side:
+            self._set_grid(shape)
+        else:
+            grid.shape = shape
         arranged = (side_by_side, fields if side_by_side else 0, specimen if side_by_side else "")
         if arranged != self._arranged and not keep_view:
             self._viewer.reset_view(reset_camera_angle=False)
