@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QPush
 from support import make_set
 
 from napari_dmu.viewer.layers import record_of
+from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
 from napari_dmu.viewer.worker import Job
 from napari_dmu.zoo.registry import available_sets
@@ -308,6 +309,21 @@ def test_side_by_side_follows_the_grid(qtbot: Any, panel_in: Opener, cells: np.n
     assert labels.contour > 0
     panel.side_by_side.setChecked(True)
     assert viewer.canvas.grid.enabled
+
+
+def test_a_panel_that_opens_beside_a_grid_leaves_it_on_and_one_that_closes_takes_its_names_back(
+    qtbot: Any, panel_in: Opener, cells: np.ndarray
+) -> None:
+    viewer, first = panel_in()
+    viewer.add_image(cells, name="cells")
+    first.side_by_side.setChecked(True)
+    assert viewer.layers[0].name_overlay.visible
+    viewer.window.remove_dock_widget(first.parent())
+    assert not viewer.layers[0].name_overlay.visible
+    second = CompressiveMicroscope(viewer)
+    qtbot.addWidget(second)
+    assert viewer.canvas.grid.enabled
+    assert second.side_by_side.isChecked()
 
 
 def test_true_cells_that_do_not_fit_do_not_keep_from_measuring(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:

@@ -65,6 +65,7 @@ class CompressiveMicroscope(OpeningView):
             assert way is not None
             way.triggered.connect(chosen)
         self.settings.add_set.clicked.connect(self._ask_for_set)
+        self.side_by_side.setChecked(bool(self._viewer.canvas.grid.enabled))  # as it is: nobody has asked for another
         self.side_by_side.toggled.connect(self._arrange)
         self.luminance.toggled.connect(self._refresh)
         layers, grid = self._viewer.layers, self._viewer.canvas.grid
@@ -89,6 +90,7 @@ class CompressiveMicroscope(OpeningView):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.live.setChecked(False)
             self._runner.stop()
+            self._scene.release()
         return bool(super().event(event))
 
     # -- the viewer has changed ----------------------------------------------------------------------
