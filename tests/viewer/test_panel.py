@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QLabel, QPush
 from support import make_set
 
 from napari_dmu.viewer.layers import record_of
+from napari_dmu.viewer.settings import plugin_settings
 from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
 from napari_dmu.viewer.widgets.settings_form import SettingsForm
 from napari_dmu.viewer.worker import Job
@@ -324,6 +325,23 @@ def test_a_panel_that_opens_beside_a_grid_leaves_it_on_and_one_that_closes_takes
     qtbot.addWidget(second)
     assert viewer.canvas.grid.enabled
     assert second.side_by_side.isChecked()
+
+
+def test_preferences_are_taken_over_by_an_open_panel(panel_in: Opener, tmp_path: Path) -> None:
+    _, panel = panel_in()
+    make_set(tmp_path / "discs.dmu.safetensors")
+    preferred = plugin_settings()
+    try:
+        preferred.computing.device = "cpu"
+        preferred.library.folder = str(tmp_path)
+        assert panel.settings.device.key() == "cpu"
+        assert "changed" not in panel.settings.advanced.text()
+        panel.settings.ratio.choose("4")
+        assert panel.settings.pattern_set.choose("discs/raster")
+    finally:
+        preferred.reset()
+    assert panel.settings.device.key() == "auto"
+    assert not panel.settings.pattern_set.choose("discs/raster")
 
 
 def test_true_cells_that_do_not_fit_do_not_keep_from_measuring(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:

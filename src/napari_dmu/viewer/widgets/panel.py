@@ -44,6 +44,7 @@ class CompressiveMicroscope(OpeningView):
         settings.prefer_own_reader()
         self._connect()
         self.settings.offer(settings.pattern_sets())
+        self.settings.follow_preferences(self._links)
         self._on_layers()
         self.specimen.choose(self._scene.to_measure())
 

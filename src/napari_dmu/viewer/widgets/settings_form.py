@@ -9,12 +9,13 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_dmu.microscope.presets import PRESETS
 from napari_dmu.segmentation.registry import available_segmenters
 from napari_dmu.viewer.budget import budget_of
-from napari_dmu.viewer.settings import preferences
+from napari_dmu.viewer.settings import pattern_sets, plugin_settings, preferences
 from napari_dmu.viewer.steps import Choices
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.viewer.widgets.amount import Amount, Seed
 from napari_dmu.viewer.widgets.budget_card import BudgetCard
 from napari_dmu.viewer.widgets.choice import Choice
+from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.parts import (
     GAP,
     Note,
@@ -178,6 +179,21 @@ class SettingsForm(QWidget):
         usable = [one for one in available_segmenters() if not one.lacks]
         self.segmenter.offer([(one.name, one.name[0].upper() + one.name[1:]) for one in usable])
         self.segmenter.explain({one.name: one.origin for one in usable})
+
+    def follow_preferences(self, links: Links) -> None:
+        """Take over what is set under Preferences while the form is open."""
+        found = plugin_settings()
+        if found is not None:
+            links.connect(found.computing.events.device, self._on_preferred_device)
+            links.connect(found.library.events.folder, self._on_preferred_folder)
+
+    def _on_preferred_device(self) -> None:
+        self._usual[self.device] = preferences().device
+        self.device.choose(preferences().device)
+        self._say_changed()
+
+    def _on_preferred_folder(self) -> None:
+        self.offer(pattern_sets())
 
     # -- the sets ------------------------------------------------------------------------------------
 
