@@ -49,6 +49,13 @@ def test_the_whole_table_is_copied_with_its_titles(qtbot: Any, table: MetricsTab
     assert _copied() == WHOLE
 
 
+def test_every_comparison_keeps_its_column(table: MetricsTable) -> None:
+    for number in range(3, 9):
+        table.add(Column(str(number), f"×{number}", "nuclei", ("one",), "one"), {**NOTHING, "PSNR (dB)": "30.0"})
+    assert table.columnCount() == 8
+    assert [table.item(0, place).text() for place in (0, 6, 7)] == ["30.0", "41.0", "34.3"]
+
+
 def test_a_part_of_the_table_is_copied(qtbot: Any, table: MetricsTable) -> None:
     table.setRangeSelected(QTableWidgetSelectionRange(1, 1, 2, 1), True)
     qtbot.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)

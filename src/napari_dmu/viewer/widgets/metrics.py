@@ -9,13 +9,12 @@ from qtpy.QtWidgets import QAbstractItemView, QApplication, QHeaderView, QLabel,
 from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.summary import FIGURES
 
-COLUMNS = 3  # the last so many comparisons
 PADDING = 7  # above and below the text of a row, pixels
 WIDEST = "structures"  # title of a column that is never cut off: in a large font the table scrolls sideways
 
 
 class MetricsTable(QTableWidget):
-    """Figures of the last comparisons, the newest on the left."""
+    """Figures of all comparisons, the newest on the left; scrolls sideways where there are many."""
 
     def __init__(self) -> None:
         super().__init__(len(FIGURES), 0)
@@ -60,7 +59,7 @@ class MetricsTable(QTableWidget):
             self.removeColumn(old)
             del self._columns[old]
         self.insertColumn(0)
-        self._columns = [column, *self._columns][:COLUMNS]
+        self._columns = [column, *self._columns]
         for row, (name, meaning, _, _) in enumerate(FIGURES):
             item = QTableWidgetItem(figures[name])
             item.setToolTip(meaning)
