@@ -11,7 +11,7 @@ from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
 from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.record import Geometry, RunRecord
-from napari_dmu.viewer.sentences import TITLES, reasons, report
+from napari_dmu.viewer.sentences import ASK, TITLES, reasons, report
 from napari_dmu.viewer.steps import Choices, Work
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.zoo.registry import available_sets
@@ -84,7 +84,7 @@ def record(**changes: Any) -> RunRecord:
 def test_what_was_measured_before_is_named() -> None:
     work = replace(Work(Choices(), seconds={"compare": 1.0}), record=record())
     assert report(("compare",), work, side_by_side=False) == "✓ Compared a · ×64 nuclei plain in 1.0 s."
-    assert report(("measure", "compare"), work, side_by_side=False) == "✓ Measured, compared in 1.0 s."
+    assert report(("measure", "compare"), work, side_by_side=False) == f"✓ Measured, compared in 1.0 s.{ASK}"
 
 
 def column(specimen: str = "a", photons: float = 500, **changes: Any) -> Column:

@@ -24,6 +24,7 @@ _DONE: dict[Step, str] = {
     "check": "checked",
 }
 UNTICK = " Untick 'Show side by side' to see which cells were missed or invented."
+ASK = " Press Check to see whether the pattern set knows such specimens."
 _BUSY = "Wait until the work is done, or cancel it."
 
 
@@ -69,4 +70,4 @@ def _advice(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segm
     wrong = {} if work.compared is None else {kind: work.compared[kind] for kind in ("missed", "invented")}
     if any(wrong.values()) and side_by_side:
         return UNTICK
-    return ""
+    return ASK if {"measure", "compare"} <= set(steps) else ""
