@@ -11,7 +11,7 @@ from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
 from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.record import Geometry, RunRecord
-from napari_dmu.viewer.sentences import ASK, TITLES, reasons, report
+from napari_dmu.viewer.sentences import ASK, TITLES, about_run_all, reasons, report
 from napari_dmu.viewer.steps import Choices, Work
 from napari_dmu.viewer.summary import acquisition_summary
 from napari_dmu.zoo.registry import available_sets
@@ -47,6 +47,14 @@ def test_each_button_says_what_is_missing() -> None:
 def test_nothing_can_be_pressed_while_work_is_done() -> None:
     steps, together = reasons(**EVERYTHING | {"busy": True})
     assert {*steps.values(), together} == {"Wait until the work is done, or cancel it."}
+
+
+def test_of_several_images_it_is_said_that_one_is_measured_and_how_to_do_all() -> None:
+    assert "segment" in about_run_all(can_segment=True, specimens=1)
+    assert "finds no cells" in about_run_all(can_segment=False, specimens=1)
+    for can_segment in (True, False):
+        assert "`napari-dmu run`" not in about_run_all(can_segment=can_segment, specimens=1)
+        assert "`napari-dmu run`" in about_run_all(can_segment=can_segment, specimens=2)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ TITLES: dict[Step, str] = {
     "compare": "Compare the reconstruction (and the labels) with the specimen.",
     "check": "Without the specimen: does the reconstruction fit the data, how wide is its error, what is imagined?",
 }
-RUN_ALL = "Measure, reconstruct, segment and compare in one go."
-RUN_ALL_BUT_CELLS = "Measure, reconstruct and compare in one go; this pattern set finds no cells."
+_RUN_ALL = "Measure, reconstruct, segment and compare in one go."
+_RUN_ALL_BUT_CELLS = "Measure, reconstruct and compare in one go; this pattern set finds no cells."
+_ONE_OF_SEVERAL = (
+    "\nOnly the specimen chosen above: `napari-dmu run` in a terminal takes a whole folder (docs/folders.md)."
+)
 LIVE = "The plane in view, measured and reconstructed anew whenever you change a setting: try ratios and light."
 WORKING = "Live · working …"
 _DONE: dict[Step, str] = {
@@ -47,6 +50,12 @@ def reasons(
         "check": no_image,
     }
     return {step: _BUSY if busy else reason for step, reason in steps.items()}, _BUSY if busy else steps["measure"]
+
+
+def about_run_all(*, can_segment: bool, specimens: int) -> str:
+    """What *Run all* does, to which of the images that are open."""
+    text = _RUN_ALL if can_segment else _RUN_ALL_BUT_CELLS
+    return text + _ONE_OF_SEVERAL if specimens > 1 else text
 
 
 def report(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segment: bool = True) -> str:

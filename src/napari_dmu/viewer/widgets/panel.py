@@ -16,7 +16,7 @@ from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_sha
 from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import opened_from_zarr
 from napari_dmu.viewer.scene import Scene
-from napari_dmu.viewer.sentences import LIVE, RUN_ALL, RUN_ALL_BUT_CELLS, TITLES, UNTICK, WORKING, reasons, report
+from napari_dmu.viewer.sentences import LIVE, TITLES, UNTICK, WORKING, about_run_all, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
 from napari_dmu.viewer.summary import figures
 from napari_dmu.viewer.widgets.links import Links
@@ -201,7 +201,8 @@ class CompressiveMicroscope(OpeningView):
             self.buttons[step].setEnabled(not reason)
             self.buttons[step].setToolTip(reason or TITLES[step])
         self.run_all.setEnabled(not not_all)
-        self.run_all.setToolTip(not_all or (RUN_ALL if self._can_segment() else RUN_ALL_BUT_CELLS))
+        tip = about_run_all(can_segment=self._can_segment(), specimens=self.specimen.count())
+        self.run_all.setToolTip(not_all or tip)
         self.live.setEnabled(busy or not not_all)
         self.live.setToolTip(LIVE if busy else not_all or LIVE)
         self._live.ask()
