@@ -293,6 +293,7 @@ def _plane(**changes: Any) -> PlaneAssessment:
         ([_plane(distance=1.0, distance_limit=1.1)], {}, "Fits the data (χ² 1.1, usual up to 1.6); "),
         ([_plane(misfit=9.0, distance=2.0, distance_limit=1.1)], {}, "Does not fit the data"),
         ([_plane(misfit=9.0, relative_spread=0.4)], {}, "Does not fit the data"),
+        ([_plane(), _plane(misfit=9.0)], {}, "on average, not to be relied on; "),
         ([_plane(misfit=math.nan, saturated=1.0)], {}, "Cannot be judged: most samples are saturated"),
         ([_plane(saturated=0.7)], {}, "Cannot be judged"),
         ([_plane()], {"bars": False, "own": False}, "no error bar, because"),

@@ -100,7 +100,8 @@ def statements(
         parts.append("the pattern set is not calibrated, so its usual error is not known and there is no error bar")
     elif bars:
         spread = _mean([plane.spread for plane in planes])
-        doubt = ", not to be relied on" if any(plane.unlike for plane in planes) else ""
+        doubtful = any(plane.unlike or plane.verdict == "misfit" for plane in planes)
+        doubt = ", not to be relied on" if doubtful else ""
         parts.append(f"{100 * level:.0f} % error bar ±{spread:.2g} of the intensity range on average{doubt}")
     elif not own:
         parts.append("no error bar, because it is known for the learned reconstruction alone")
