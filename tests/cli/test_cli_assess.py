@@ -17,7 +17,7 @@ def test_maps_and_a_sentence(command: Command, measurement: Path, tmp_path: Path
     out = tmp_path / "maps"
     run = command("assess", measurement, "-o", out)
     assert run.status == 0, run.err
-    assert run.out.splitlines()[-1].endswith("of the contrast is imagined.")
+    assert "of the contrast is imagined; χ² " in run.out.splitlines()[-1]
     assert "the data" in run.out
     imagined, chi = read_specimen(out / "imagined.tif"), read_specimen(out / "chi_square.tif")
     # The shipped set has error bars, and the image is its own.

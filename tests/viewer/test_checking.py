@@ -53,12 +53,14 @@ def test_it_shows_a_verdict_and_maps_that_lie_on_the_image(qtbot: Any, panel_in:
     record = record_of(imagined, "imagined")
     assert record.run == record_of(image).run
     assert record.settings["method"] == "learned"
-    assert record.settings["assessment"].endswith("imagined.")
+    assert record.settings["assessment"].endswith(f"; {panel.trust.figure.text()}.")
     assert not panel.trust.isHidden()
     assert panel.trust.verdict.text()[:2] in ("✓ ", "⚠ ")
     assert "the data" in panel.trust.verdict.text()
     assert "of the contrast is imagined" in panel.trust.details.text()
-    assert image.name in panel.trust.details.text()
+    assert panel.trust.caption.text() == image.name
+    assert "χ²" not in panel.trust.verdict.text() + panel.trust.details.text()
+    assert panel.trust.figure.text().startswith("χ² ")
     _press(qtbot, panel, "reconstruct")
     assert panel.trust.isHidden()
 

@@ -16,7 +16,7 @@ from napari_dmu.engine.device import memory_explained, resolve_device
 from napari_dmu.engine.measured import instrument_of
 from napari_dmu.engine.progress import CancelToken, Progress, check, report
 from napari_dmu.engine.stacks import as_stack, plane
-from napari_dmu.engine.verdict import PlaneAssessment, Verdict, statements, worst
+from napari_dmu.engine.verdict import PlaneAssessment, Verdict, goodness, statements, worst
 from napari_dmu.errors import SpecimenError
 from napari_dmu.evaluation.consistency import consistency
 from napari_dmu.evaluation.typicality import LEAST_SIDE, distance, limit_at
@@ -114,9 +114,14 @@ class Assessment:
         return statements(self.planes, level=self.level, own=self.own, bars=bars, camera=self.camera)
 
     @property
+    def goodness(self) -> str:
+        """χ² and what is usual; empty where it cannot be judged."""
+        return goodness(self.planes, calibrated=self.level is not None)
+
+    @property
     def sentence(self) -> str:
         """All of that in one sentence."""
-        return "; ".join(self.statements) + "."
+        return "; ".join(part for part in (*self.statements, self.goodness) if part) + "."
 
 
 @memory_explained()

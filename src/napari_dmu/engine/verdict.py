@@ -82,7 +82,7 @@ def worst(planes: Sequence[PlaneAssessment]) -> Verdict:
 def statements(
     planes: Sequence[PlaneAssessment], *, level: float | None, own: bool, bars: bool, camera: bool = False
 ) -> list[str]:
-    """What there is to say, the verdict first; a sentence, if they are joined.
+    """What there is to say in words, the verdict first; see ``goodness`` for the figure behind it.
 
     Parameters
     ----------
@@ -113,23 +113,27 @@ def statements(
     return parts
 
 
+def goodness(planes: Sequence[PlaneAssessment], *, calibrated: bool) -> str:
+    """χ² of the planes that the verdict is on, and what is usual; empty where it cannot be judged."""
+    verdict = worst(planes)
+    if verdict == "unknown":
+        return ""
+    values = [plane.misfit for plane in planes if plane.verdict == verdict]
+    misfit = figure(max(values) if verdict == "misfit" else _mean(values))
+    return f"χ² {misfit}, usual up to {figure(planes[0].limit)}" if calibrated else f"χ² {misfit}, 1 expected"
+
+
 def _judgement(planes: Sequence[PlaneAssessment], *, calibrated: bool, setup: str) -> str:
     verdict = worst(planes)
     concerned = [plane for plane in planes if plane.verdict == verdict]
     where = _where(len(concerned), len(planes), every=verdict == "fits")
     if verdict == "unknown":
         return f"Cannot be judged{where}: most samples are saturated"
-    misfit = figure(max(plane.misfit for plane in concerned) if verdict == "misfit" else _mean_misfit(concerned))
     if not calibrated:
-        words = "Fits the data within the noise" if verdict == "fits" else "Does not fit the data within the noise"
-        return f"{words}{where} (χ² {misfit}, 1 expected)"
-    usual = figure(concerned[0].limit)
+        return f"{'Fits' if verdict == 'fits' else 'Does not fit'} the data within the noise{where}"
     if verdict == "misfit":
-        return (
-            f"Does not fit the data{where} (χ² {misfit}, usual up to {usual}): the specimen is unlike the training "
-            f"images or the optics differ{setup}"
-        )
-    words = f"Fits the data{where} (χ² {misfit}, usual up to {usual})"
+        return f"Does not fit the data{where}: the specimen is unlike the training images or the optics differ{setup}"
+    words = f"Fits the data{where}"
     if any(plane.unlike for plane in concerned):
         return f"{words}, but is unlike the specimens this set was trained on{setup}: its error bars do not hold here"
     if verdict == "unusual":
@@ -146,10 +150,6 @@ def _where(count: int, planes: int, *, every: bool) -> str:
 def _mean(values: Sequence[float | None]) -> float:
     present = [value for value in values if value is not None]
     return sum(present) / len(present) if present else 0.0
-
-
-def _mean_misfit(planes: Sequence[PlaneAssessment]) -> float:
-    return _mean([plane.misfit for plane in planes])
 
 
 def figure(value: float) -> str:

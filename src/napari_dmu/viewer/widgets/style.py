@@ -3,6 +3,9 @@
 # Round what has the keyboard, which the themes do not show: a contrast of 3.5 : 1 on the background of either.
 RING = "#2a80c8"
 
+# Of what stands back: the same contrast.
+MUTED = "#7c8087"
+
 # napari gives boxes room for much longer arrows, and a box for numbers one size whatever its font. What has the
 # keyboard gives to its ring as much room as it takes from the padding, so that nothing moves.
 PANEL = f"""

@@ -6,6 +6,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_dmu.engine.verdict import Verdict
 from napari_dmu.viewer.widgets.parts import GAP, Note
+from napari_dmu.viewer.widgets.style import MUTED
 
 if TYPE_CHECKING:
     from napari_dmu.engine.assessment import Assessment
@@ -31,15 +32,16 @@ class TrustCard(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("trust")
-        self.verdict = Note("verdict")
-        self.details = Note("verdict_details")
+        # Which image; the verdict; what follows from it; the figure behind it.
+        self.caption, self.verdict = Note("verdict_caption"), Note("verdict")
+        self.details, self.figure = Note("verdict_details"), Note("verdict_figure")
         self.setToolTip(_TIP)
         self.setAccessibleDescription(_TIP)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, GAP, 0, GAP)
         layout.setSpacing(0)
-        layout.addWidget(self.verdict)
-        layout.addWidget(self.details)
+        for part in (self.caption, self.verdict, self.details, self.figure):
+            layout.addWidget(part)
         self.setVisible(False)
 
     def show_assessment(self, found: "Assessment", name: str) -> None:
@@ -48,8 +50,13 @@ class TrustCard(QWidget):
         first, *others = found.statements
         side = f"border-left: 3px solid {colour}; padding: 1px 0px 1px 7px;"
         self.verdict.setStyleSheet(f"{side} font-weight: 600;")
-        self.details.setStyleSheet(side)
+        for part in (self.caption, self.details):
+            part.setStyleSheet(side)
+        self.figure.setStyleSheet(f"{side} color: {MUTED};")
+        self.caption.setText(name)
         self.verdict.setText(f"{sign} {first}")
-        self.details.setText("\n".join([*(f"{line[0].upper()}{line[1:]}." for line in others), f"Of {name}."]))
+        self.details.setText("\n".join(f"{line[0].upper()}{line[1:]}." for line in others))
+        self.figure.setText(found.goodness)
+        self.figure.setVisible(bool(found.goodness))
         self.setAccessibleName(found.sentence)
         self.setVisible(True)
