@@ -88,7 +88,8 @@ class Rows(QFormLayout):
     def _width(self, *, beside: bool) -> int:
         role, widest = QFormLayout.ItemRole, 0
         for row in range(self.rowCount()):
-            parts = (self.itemAt(row, one) for one in (role.LabelRole, role.FieldRole, role.SpanningRole))
+            # A part that spans the row is its field, too.
+            parts = (self.itemAt(row, one) for one in (role.LabelRole, role.FieldRole))
             widths = [part.minimumSize().width() for part in parts if part is not None and not part.isEmpty()]
             gaps = self.horizontalSpacing() * (len(widths) - 1)
             widest = max(widest, sum(widths) + gaps if beside else max(widths, default=0))
