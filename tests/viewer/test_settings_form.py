@@ -41,6 +41,10 @@ def _reached_with_tab(qtbot: Any, form: SettingsForm) -> list[QWidget | None]:
     return reached
 
 
+def test_the_light_dose_is_explained(form: SettingsForm) -> None:
+    assert "the light that the specimen receives" in form.summary.toolTip()
+
+
 def test_tab_goes_by_what_is_behind_a_closed_title(qtbot: Any, form: SettingsForm) -> None:
     form.show()
     with qtbot.waitActive(form):

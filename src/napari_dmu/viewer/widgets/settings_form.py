@@ -72,6 +72,10 @@ class SettingsForm(QWidget):
         self.pattern_set = Choice("pattern_set", "none")
         self.photons = Amount("photons", 1e7, 1000, " photons", bottom=0.01, decimals=2)
         self.summary = Note("summary")
+        self.summary.setToolTip(
+            "Light dose: the light that the specimen receives, in full exposures (every mirror on). A fair comparison "
+            "keeps it in sight."
+        )
         rows = form()
         add_row(
             rows, "&Ratio", self.ratio,
