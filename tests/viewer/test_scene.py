@@ -118,6 +118,9 @@ def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:
     viewer.add_labels(labels, name="drawn")
     assert [title for _, title in scene.truths(specimen)] == ["drawn", "one [1] (image)"]
     run(viewer, scene, specimen, truth)
+    assert not viewer.layers["one [1]"].visible  # it would cover the picture that was compared
+    assert viewer.layers["one"].visible
+    assert viewer.layers["fractions"].visible
     work = scene.comparison(CHOICES, specimen=specimen, truth=truth, **WHERE)
     done = run_steps(("compare",), work, lambda *_: None, CancelToken())
     assert done.comparison is not None

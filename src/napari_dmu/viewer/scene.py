@@ -171,7 +171,7 @@ class Scene(Finder):
             if kinds.get(key_of(layer)) == "measurement":
                 self._hide_results()
             elif kinds.get(key_of(layer)) in COLOURS:
-                self._show_run(record_in(layer).run)
+                self._show_run(record_in(layer))
         added = [self._viewer.add_layer(layer) for layer in layers]
         for layer in added:
             if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", record_in(layer).run)):
@@ -186,12 +186,14 @@ class Scene(Finder):
             if record_of(layer) is not None:
                 layer.visible = False
 
-    def _show_run(self, run: str) -> None:
-        """Cells of a comparison lie on the picture that was compared, not on another one."""
+    def _show_run(self, compared: RunRecord) -> None:
+        """Cells of a comparison lie on the picture that was compared: not on another one, nor on a mask that is an
+        image, of true cells."""
         set_aside(self._viewer)
         for layer in self._viewer.layers:
             record = record_of(layer)
-            if record is not None and record.run != run:
+            is_truth = isinstance(layer, Image) and key_of(layer) in self._truths.values()
+            if is_truth or (record is not None and record.run != compared.run):
                 layer.visible = False
             elif record is not None and record.kind == "reconstruction":
                 layer.visible = True
