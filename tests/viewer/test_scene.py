@@ -282,6 +282,18 @@ def test_all_of_every_field_is_seen_and_the_zoom_of_the_user_stays(canvas: tuple
     assert viewer.scene.camera.zoom != 7.0
 
 
+def test_what_reaches_further_than_before_is_seen_as_a_whole() -> None:
+    viewer = ViewerModel()
+    for _ in range(2):
+        viewer.add_layer(Layer.create(np.zeros((300, 400)), {}, "image"))
+    scene, specimen = Scene(viewer), key_of(viewer.layers[0])
+    scene.arrange(side_by_side=True, specimen=specimen)
+    before = viewer.scene.camera.zoom
+    viewer.layers[1].scale = (2, 2)
+    scene.arrange(side_by_side=True, specimen=specimen)
+    assert viewer.scene.camera.zoom == pytest.approx(before / 2, rel=0.05)
+
+
 def test_labels_of_any_name_stay_with_the_specimen_they_were_used_for() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)

@@ -50,8 +50,9 @@ class Scene(Finder):
         self._covered: list[str] = []
         self._named: dict[str, float] = {}  # size of the font by key of the layers whose names were shown here
         self._stride = 1  # of the user's grid; ours is 1
-        # As they were last arranged: side by side or not, how many fields, of which specimen; columns that were set.
-        self._arranged = (bool(viewer.canvas.grid.enabled), 0, "")
+        # As they were last arranged: side by side or not, how many fields, of which specimen, how far they reach;
+        # columns that were set.
+        self._arranged: tuple[bool, int, str, tuple[float, ...]] = (bool(viewer.canvas.grid.enabled), 0, "", ())
         self._shape = AUTOMATIC
         self._truths: dict[str, str] = {}  # key of the true cells by key of the specimen, as they were last used
 
@@ -297,10 +298,15 @@ class Scene(Finder):
             self._set_grid(shape)
         else:
             grid.shape = shape
-        arranged = (side_by_side, fields if side_by_side else 0, specimen if side_by_side else "")
+        arranged = (True, fields, specimen, self._extent()) if side_by_side else (False, 0, "", ())
         if arranged != self._arranged and not keep_view:
             self._viewer.reset_view(reset_camera_angle=False)
         self._arranged = arranged
+
+    def _extent(self) -> tuple[float, ...]:
+        """How far what is visible reaches in the world: the detector's pixels stick out, and further at some ratios."""
+        shown = [layer for layer in self._viewer.layers if layer.visible]
+        return tuple(np.nan_to_num(self._viewer.layers.get_extent(shown).world).ravel().tolist())
 
     def is_looking(self) -> bool:
         """Whether the live view's picture is in sight."""
