@@ -170,6 +170,7 @@ def test_names_that_the_user_shows_stay() -> None:
         scene.arrange(side_by_side=side_by_side, specimen=specimen)
         assert (own.name_overlay.visible, own.name_overlay.font_size) == (True, 20)
         assert other.name_overlay.visible == side_by_side
+        assert (other.name_overlay.position == "top_right") == side_by_side  # where a long name loses its start
 
 
 def test_the_grid_is_switched_on_when_all_that_it_shows_is_set() -> None:

@@ -48,7 +48,7 @@ class Scene(Finder):
         self._compared: list[str] = []  # keys of the layers of the newest comparison
         # Keys of measurements that were hidden because their reconstruction lies on them; the eye brings them back.
         self._covered: list[str] = []
-        self._named: dict[str, float] = {}  # size of the font by key of the layers whose names were shown here
+        self._named: dict[str, tuple[float, Any]] = {}  # font and place of names shown here, as they were, by key
         self._stride = 1  # of the user's grid; ours is 1
         # As they were last arranged: side by side or not, how many fields, of which specimen, how far they reach;
         # columns that were set.
@@ -259,7 +259,8 @@ class Scene(Finder):
         for layer in self._viewer.layers:
             if key_of(layer) in self._named:
                 overlay = layer.name_overlay
-                overlay.font_size, overlay.visible = self._named.pop(key_of(layer)), False
+                overlay.visible = False
+                overlay.font_size, overlay.position = self._named.pop(key_of(layer))
 
     def _set_grid(self, shape: tuple[int, int]) -> None:
         """Switch the grid on, with a name in each field.
@@ -278,11 +279,15 @@ class Scene(Finder):
             self._name(layer)
 
     def _name(self, layer: Any) -> None:
-        """Show the layer's name in its field; names that the user shows stay as they are."""
+        """Show the layer's name in its field; names that the user shows stay as they are.
+
+        On the right: where the field is too narrow, the name loses its start there, and not what tells results apart.
+        """
         overlay = layer.name_overlay
         if not overlay.visible:
-            self._named[key_of(layer)] = overlay.font_size
-            overlay.font_size, overlay.visible = NAME_SIZE, True
+            self._named[key_of(layer)] = overlay.font_size, overlay.position
+            overlay.font_size, overlay.position = NAME_SIZE, "top_right"
+            overlay.visible = True
 
     def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:
         """Give the grid its columns, and fit the view where the fields are others than before.
