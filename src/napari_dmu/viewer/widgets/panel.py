@@ -7,7 +7,6 @@ from typing import Any
 from qtpy.QtCore import QEvent, QTimer
 
 from napari_dmu.errors import DmuError
-from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer import settings
 from napari_dmu.viewer.checking import work_to_check
 from napari_dmu.viewer.columns import Column
@@ -201,7 +200,7 @@ class CompressiveMicroscope(OpeningView):
             self.buttons[step].setEnabled(not reason)
             self.buttons[step].setToolTip(reason or TITLES[step])
         self.run_all.setEnabled(not not_all)
-        tip = about_run_all(can_segment=self._can_segment(), specimens=self.specimen.count())
+        tip = about_run_all(can_segment=self.settings.finds_cells(), specimens=self.specimen.count())
         self.run_all.setToolTip(not_all or tip)
         self.live.setEnabled(busy or not not_all)
         self.live.setToolTip(LIVE if busy else not_all or LIVE)
@@ -209,16 +208,8 @@ class CompressiveMicroscope(OpeningView):
 
     def _no_segmenter(self) -> str:
         layer = self._scene.layer(self.measurement.key())
-        record = None if layer is None or self._other_segmenter() else record_of(layer)
+        record = None if layer is None or self.settings.other_segmenter() else record_of(layer)
         return "" if record is None else settings.no_segmenter(record.info.set_hash)
-
-    def _other_segmenter(self) -> bool:
-        return self.settings.segmenter.key() != PATTERN_SET
-
-    def _can_segment(self) -> bool:
-        """Whether cells can be found in what the chosen set would measure."""
-        chosen = self.settings.chosen_set()
-        return self._other_segmenter() or (chosen is not None and chosen.has_segmenter)
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -230,7 +221,7 @@ class CompressiveMicroscope(OpeningView):
         }
 
     def _run_all(self) -> None:
-        segmenting: tuple[Step, ...] = ("segment",) if self._can_segment() else ()
+        segmenting: tuple[Step, ...] = ("segment",) if self.settings.finds_cells() else ()
         self._start(
             ("measure", "reconstruct", *segmenting, "compare"),
             lambda: self._scene.work(self.settings.choices(), measurement="", **self._where()),
@@ -333,7 +324,7 @@ class CompressiveMicroscope(OpeningView):
             geometry=work.specimen.geometry,
             part=part_in_view(self._viewer, layer),
             lazy=is_lazy(work.specimen.data),
-            cells=self._can_segment(),
+            cells=self.settings.finds_cells(),
         )
         return request, work
 

@@ -7,7 +7,7 @@ from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_dmu.microscope.presets import PRESETS
-from napari_dmu.segmentation.registry import available_segmenters
+from napari_dmu.segmentation.registry import PATTERN_SET, available_segmenters
 from napari_dmu.viewer.budget import budget_of
 from napari_dmu.viewer.settings import pattern_sets, plugin_settings, preferences
 from napari_dmu.viewer.steps import Choices
@@ -242,6 +242,15 @@ class SettingsForm(QWidget):
         """The pattern set that is chosen."""
         wanted = (self.ratio.key(), self.pattern_set.key())
         return next((s for s in self._sets if (f"{s.ratio:g}", f"{s.name}/{s.family}") == wanted), None)
+
+    def other_segmenter(self) -> bool:
+        """Whether cells are to be found by another than the pattern set's own network."""
+        return self.segmenter.key() != PATTERN_SET
+
+    def finds_cells(self) -> bool:
+        """Whether cells can be found in what the chosen set would measure."""
+        chosen = self.chosen_set()
+        return self.other_segmenter() or (chosen is not None and chosen.has_segmenter)
 
     def choices(self) -> Choices:
         """Everything as it is set now."""
