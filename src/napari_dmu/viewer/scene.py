@@ -1,15 +1,14 @@
 """What the panel does with the layers of a viewer: takes work from them, adds results, arranges them. No Qt here."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from napari.layers import Image, Layer
 
 from napari_dmu.errors import SpecimenError
 from napari_dmu.viewer.compared import COLOURS
 from napari_dmu.viewer.finding import Finder, key_of, record_in
+from napari_dmu.viewer.grid import Grid
 from napari_dmu.viewer.layers import (
     LONGEST_NAME,
     OUTLINE,
@@ -26,19 +25,6 @@ from napari_dmu.viewer.reader import is_measurement
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.steps import Choices, Work
 
-AUTOMATIC = (-1, -1)  # the grid's rows and columns are napari's choice
-NAME_SIZE = 6.5  # points; the long names of results fit beside each other
-
-
-def _columns(fields: int, canvas: tuple[int, int], specimen: Any) -> int:
-    """Columns of the grid in which that many pictures like the specimen are largest on a canvas (height, width)."""
-    shape = (1, 1) if specimen is None else np.multiply(specimen_shape(specimen)[-2:], np.abs(specimen.scale[-2:]))
-
-    def size(columns: int) -> float:
-        return min(canvas[0] / math.ceil(fields / columns) / shape[0], canvas[1] / columns / shape[1])
-
-    return max(range(1, fields + 1), key=size)
-
 
 class Scene(Finder):
     """Takes work from the layers of a viewer (or viewer model), adds what came of it, and shows it."""
@@ -48,12 +34,7 @@ class Scene(Finder):
         self._compared: list[str] = []  # keys of the layers of the newest comparison
         # Keys of measurements that were hidden because their reconstruction lies on them; the eye brings them back.
         self._covered: list[str] = []
-        self._named: dict[str, tuple[float, Any]] = {}  # font and place of names shown here, as they were, by key
-        self._stride = 1  # of the user's grid; ours is 1
-        # As they were last arranged: side by side or not, how many fields, of which specimen, how far they reach;
-        # columns that were set.
-        self._arranged: tuple[bool, int, str, tuple[float, ...]] = (bool(viewer.canvas.grid.enabled), 0, "", ())
-        self._shape = AUTOMATIC
+        self._grid = Grid(viewer)
         self._truths: dict[str, str] = {}  # key of the true cells by key of the specimen, as they were last used
 
     def usual_truth(self, specimen: str) -> str:
@@ -237,8 +218,7 @@ class Scene(Finder):
             Leaves zoom and place as they are, whatever the fields.
         """
         if not side_by_side:
-            self._viewer.canvas.grid.enabled = False
-            self.release()
+            self._grid.leave(keep_view=keep_view)
         for layer in self._viewer.layers:
             record = record_of(layer)
             if record is not None and record.kind in ("labels", "live_labels"):
@@ -249,69 +229,12 @@ class Scene(Finder):
         if not looking:
             self._show_compared(visible=not side_by_side)
             self._cover(covered=not side_by_side)
-        self._fit(side_by_side, specimen, keep_view=keep_view)
+        if side_by_side:
+            self._grid.show(self.layer(specimen), keep_view=keep_view)
 
     def release(self) -> None:
-        """Put back the names of layers and the stride of the grid as they were."""
-        grid = self._viewer.canvas.grid
-        if self._stride != 1:
-            grid.stride, self._stride = self._stride, 1
-        for layer in self._viewer.layers:
-            if key_of(layer) in self._named:
-                overlay = layer.name_overlay
-                overlay.visible = False
-                overlay.font_size, overlay.position = self._named.pop(key_of(layer))
-
-    def _set_grid(self, shape: tuple[int, int]) -> None:
-        """Switch the grid on, with a name in each field.
-
-        What is seen is set before: every change of a grid that is on takes napari a good part of a second.
-        """
-        grid = self._viewer.canvas.grid
-        if grid.stride != 1:
-            self._stride, grid.stride = grid.stride, 1  # the lowest layer, the specimen, comes first
-        grid.shape = shape
-        for layer in self._viewer.layers:
-            if layer.visible:
-                self._name(layer)
-        grid.enabled = True
-        for layer in self._viewer.layers:  # for when the eye brings them back
-            self._name(layer)
-
-    def _name(self, layer: Any) -> None:
-        """Show the layer's name in its field; names that the user shows stay as they are.
-
-        On the right: where the field is too narrow, the name loses its start there, and not what tells results apart.
-        """
-        overlay = layer.name_overlay
-        if not overlay.visible:
-            self._named[key_of(layer)] = overlay.font_size, overlay.position
-            overlay.font_size, overlay.position = NAME_SIZE, "top_right"
-            overlay.visible = True
-
-    def _fit(self, side_by_side: bool, specimen: str, *, keep_view: bool) -> None:
-        """Give the grid its columns, and fit the view where the fields are others than before.
-
-        Otherwise the zoom is the user's, and so is a shape of the grid that they have set.
-        """
-        grid, fields = self._viewer.canvas.grid, sum(bool(layer.visible) for layer in self._viewer.layers)
-        shape = tuple(grid.shape)
-        if shape in (AUTOMATIC, self._shape):
-            columns = _columns(max(fields, 1), self._viewer.canvas.size, self.layer(specimen))
-            shape = self._shape = (-1, columns) if side_by_side else AUTOMATIC
-        if side_by_side:
-            self._set_grid(shape)
-        else:
-            grid.shape = shape
-        arranged = (True, fields, specimen, self._extent()) if side_by_side else (False, 0, "", ())
-        if arranged != self._arranged and not keep_view:
-            self._viewer.reset_view(reset_camera_angle=False)
-        self._arranged = arranged
-
-    def _extent(self) -> tuple[float, ...]:
-        """How far what is visible reaches in the world: the detector's pixels stick out, and further at some ratios."""
-        shown = [layer for layer in self._viewer.layers if layer.visible]
-        return tuple(np.nan_to_num(self._viewer.layers.get_extent(shown).world).ravel().tolist())
+        """Put back what was shown of names and set of the grid: nobody is there any more to do it later."""
+        self._grid.release()
 
     def is_looking(self) -> bool:
         """Whether the live view's picture is in sight."""
