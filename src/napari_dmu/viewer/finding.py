@@ -1,12 +1,12 @@
 """Finds layers in a viewer as the panel sees them: specimens, measurements, results, ground truth. No Qt here."""
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from napari.layers import Image, Labels
 
-from napari_dmu.viewer.layers import layer_name, looks_like_mask, record_of, specimen_shape
+from napari_dmu.viewer.layers import layer_name, looks_like_mask, may_be_mask, record_of, specimen_shape
+from napari_dmu.viewer.naming import is_beside, likeness, name_and_number, named_after
 from napari_dmu.viewer.record import Kind, RunRecord
 
 Entries = list[tuple[str, str]]
@@ -49,10 +49,13 @@ class Finder:
         return [(key_of(x), _measurement_title(x)) for x in self.of_kind("measurement")]
 
     def truths(self, specimen: str = "") -> Entries:
-        """Layers that may hold the true cells of a specimen: labels, then images that look like masks, as which masks
-        in files open; all but the specimen itself and those that we made."""
+        """Layers that may hold the true cells of a specimen: all but the specimen itself and those that we made.
+
+        Labels, then images that look like masks, as which masks in files open, then those of which nobody has looked.
+        """
         others = [x for x in self._viewer.layers if record_of(x) is None and key_of(x) != specimen]
-        masks = (x for x in others if isinstance(x, Image) and looks_like_mask(x))
+        images = [x for x in others if isinstance(x, Image)]
+        masks = [*filter(looks_like_mask, images), *filter(may_be_mask, images)]
         return [
             *self._entries(x for x in others if isinstance(x, Labels)),
             *((key, f"{name} (image)") for key, name in self._entries(masks)),
@@ -77,20 +80,26 @@ class Finder:
         """Key of the labels, or of the mask, that seem to be the specimen's: of its shape, and named after it."""
         if specimen is None:
             return ""
-        name = re.sub(r" \[\d+\]$", "", str(specimen.name))  # napari numbers names that are taken
-        named = re.compile(re.escape(name) + r"(?![^\W_])")  # t10 is not named after t1
         layers = (self.layer(key) for key, _ in self.truths(key_of(specimen)))
-        fitting = [x for x in layers if specimen_shape(x) == specimen_shape(specimen) and named.match(str(x.name))]
-        return key_of(min(fitting, key=lambda x: len(str(x.name)))) if fitting else ""
+        masks = [x for x in layers if isinstance(x, Labels) or looks_like_mask(x)]
+        fitting = [x for x in masks if specimen_shape(x) == specimen_shape(specimen) and named_after(x, specimen)]
+        # img_2_mask is of img_2, not of img
+        length = len(name_and_number(specimen)[0])
+        closer = [x for x in self._to_measure() if len(name_and_number(x)[0]) > length]
+        own = [x for x in fitting if not any(named_after(x, other) for other in closer)]
+        return key_of(min(own, key=lambda x: likeness(x, specimen))) if own else ""
 
     def to_measure(self, opened: Any = None) -> str:
         """Key of the image that was most likely opened to be measured: this one, or the selected one.
 
         No result, and no mask; else the uppermost of the images that are neither.
         """
-        active = opened or self.layer(self.active_key())
-        fitting = [x for x in self._images() if not looks_like_mask(x)]
+        active, fitting = opened or self.layer(self.active_key()), self._to_measure()
         return key_of(active) if active in fitting else key_of(fitting[-1]) if fitting else ""
+
+    def _to_measure(self) -> list[Any]:
+        images = [x for x in self._images() if not looks_like_mask(x)]
+        return [x for x in images if not (may_be_mask(x) and any(is_beside(x, other) for other in images))]
 
     def is_live(self, key: str) -> bool:
         """Whether a key is that of a layer of the live view."""

@@ -83,6 +83,13 @@ def looks_like_mask(layer: Any) -> bool:
     return bool((rows == 0).any() and inside.any() and alike[inside].mean() > SAME_CELL)
 
 
+def may_be_mask(layer: Any) -> bool:
+    """Whether an image that is read as it is needed, so that nobody has looked, holds whole numbers as a mask does."""
+    data = array_of(layer)
+    whole = np.issubdtype(layer.dtype, np.integer) or layer.dtype == np.bool_
+    return whole and not is_rgb(layer) and not isinstance(data, np.ndarray)
+
+
 def array_of(layer: Any) -> Any:
     """The layer's data; of a pyramid the full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
