@@ -20,7 +20,7 @@ from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.layers import looks_like_mask, measurement_of, record_of
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
-from napari_dmu.viewer.steps import Choices, Step, run_steps
+from napari_dmu.viewer.steps import Choices, Step, Work, run_steps
 
 ALL: tuple[Step, ...] = ("measure", "reconstruct", "segment", "compare")
 WHERE: dict[str, Any] = {"measurement": "", "luminance": False}
@@ -47,17 +47,22 @@ def run(viewer: ViewerModel, scene: Scene, specimen: str, truth: str) -> None:
     scene.add(run_steps(ALL, work, lambda *_: None, CancelToken()).made)
 
 
+def compared(scene: Scene, specimen: str, truth: str) -> Work:
+    """What the newest measurement is compared with."""
+    return scene.comparison(CHOICES, measurement=scene.measurements()[0][0], specimen=specimen, truth=truth)
+
+
 def test_cells_are_compared_with_those_of_the_specimen_that_was_measured() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)
     specimen, truth = add_pair(viewer, "one", 1)
     run(viewer, scene, specimen, truth)
     other, wrong = add_pair(viewer, "two", 2)
-    work = scene.comparison(CHOICES, specimen=other, truth=wrong, **WHERE)
+    work = compared(scene, other, wrong)
     np.testing.assert_array_equal(work.truth_labels, viewer.layers["one mask"].data)
     assert work.specimen is not None
     assert work.specimen.name == "one"
-    chosen = scene.comparison(CHOICES, specimen=specimen, truth="", **WHERE)
+    chosen = compared(scene, specimen, "")
     assert chosen.truth_labels is None  # a choice of none stays
 
 
@@ -71,7 +76,7 @@ def test_a_measurement_from_a_file_is_scored_with_its_own_range(tmp_path: Path) 
     opened = viewer.add_layer(Layer.create(*read_layer(tmp_path / "m.ome.tif")))
     work = scene.work(CHOICES, specimen="", truth="", measurement=key_of(opened), luminance=False)
     scene.add(run_steps(("reconstruct",), work, lambda *_: None, CancelToken()).made)
-    work = scene.comparison(CHOICES, specimen=specimen, truth="", measurement=key_of(opened), luminance=False)
+    work = scene.comparison(CHOICES, specimen=specimen, truth="", measurement=key_of(opened))
     found = run_steps(("compare",), work, lambda *_: None, CancelToken()).comparison
     assert found is not None
     assert found.psnr == compare(work.image, data, intensity_range=(0, 20000)).psnr
@@ -121,7 +126,7 @@ def test_a_mask_that_opened_as_an_image_can_be_the_truth() -> None:
     assert not viewer.layers["one [1]"].visible  # it would cover the picture that was compared
     assert viewer.layers["one"].visible
     assert viewer.layers["fractions"].visible
-    work = scene.comparison(CHOICES, specimen=specimen, truth=truth, **WHERE)
+    work = compared(scene, specimen, truth)
     done = run_steps(("compare",), work, lambda *_: None, CancelToken())
     assert done.comparison is not None
     assert done.comparison.truth_count == labels.max()
@@ -302,7 +307,7 @@ def test_labels_of_any_name_stay_with_the_specimen_they_were_used_for() -> None:
     viewer.layers["one mask"].name = "expert"
     run(viewer, scene, specimen, truth)
     other, wrong = add_pair(viewer, "two", 2)
-    work = scene.comparison(CHOICES, specimen=other, truth=wrong, **WHERE)
+    work = compared(scene, other, wrong)
     np.testing.assert_array_equal(work.truth_labels, viewer.layers["expert"].data)
 
 
@@ -359,3 +364,16 @@ def test_a_switch_by_another_hand_is_fitted_too() -> None:
     viewer.canvas.grid.enabled = True
     scene.arrange(side_by_side=True, specimen=key_of(viewer.layers[0]))
     assert viewer.scene.camera.zoom < 2
+
+
+def test_a_colour_image_is_compared_as_it_was_measured() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    image, _ = discs((64, 80), seed=1)
+    colours = np.stack([np.rint(250 * image).astype(np.uint8)] * 3, axis=-1)
+    specimen = key_of(viewer.add_image(colours, name="stain", rgb=True))
+    work = scene.work(CHOICES, specimen=specimen, truth="", measurement="", luminance=True)
+    scene.add(run_steps(("measure", "reconstruct"), work, lambda *_: None, CancelToken()).made)
+    grey, _ = add_pair(viewer, "grey", 2)
+    done = run_steps(("compare",), compared(scene, grey, ""), lambda *_: None, CancelToken())
+    assert done.comparison is not None

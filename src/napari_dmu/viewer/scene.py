@@ -74,7 +74,7 @@ class Scene(Finder):
             self._truths[specimen] = truth
         return Work(choices, specimen=found, truth_labels=self._truth(truth, layer))
 
-    def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str, luminance: bool) -> Work:
+    def comparison(self, choices: Choices, *, specimen: str, measurement: str, truth: str) -> Work:
         """A reconstruction, its specimen and, where there are both, its labels and the true ones.
 
         Raises
@@ -94,7 +94,7 @@ class Scene(Finder):
         labels = self.newest("labels", record.run)
         return Work(
             choices,
-            specimen=specimen_of(original, luminance=luminance),
+            specimen=specimen_of(original, luminance=True),  # of a colour image nothing else was measured
             record=record,
             image=image.data,
             labels=None if labels is None else labels.data,

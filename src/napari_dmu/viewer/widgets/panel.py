@@ -229,13 +229,15 @@ class CompressiveMicroscope(OpeningView):
 
     def _run_one(self, step: Step) -> None:
         measurement, choices = self.measurement.key(), self.settings.choices()
+        where = self._where()
+        of = {"measurement": measurement, "specimen": where["specimen"]}
         if step == "compare":
-            self._start((step,), lambda: self._scene.comparison(choices, measurement=measurement, **self._where()))
+            self._start((step,), lambda: self._scene.comparison(choices, truth=where["truth"], **of))
         elif step == "check":
             self._start((step,), lambda: work_to_check(self._scene, choices, measurement))
         else:
             used = "" if step == "measure" else measurement
-            where = {**self._where(), "truth": ""}  # of no use here, whatever it is
+            where["truth"] = ""  # of no use here, whatever it is
             self._start((step,), lambda: self._scene.work(choices, measurement=used, **where))
 
     def _start(self, steps: tuple[Step, ...], prepare: Callable[[], Work]) -> None:
