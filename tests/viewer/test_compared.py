@@ -55,6 +55,10 @@ def _film() -> Image:
     )  # fmt: skip
 
 
+def test_found_cells_are_counted_plane_by_plane() -> None:
+    assert compare_cells(*_planes()).counts == (3, 0)
+
+
 def test_the_pieces_of_a_mask_are_drawn_as_the_cells_they_count_as() -> None:
     labels, _ = _planes()
     assert compare_cells(labels, labels > 0).numbers == {"matched": 3, "missed": 0, "invented": 0}

@@ -9,6 +9,7 @@ import pytest
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.measurement import MeasurementInfo
+from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer.columns import Column, titles
 from napari_dmu.viewer.record import Geometry, RunRecord
 from napari_dmu.viewer.sentences import ASK, TITLES, about_run_all, reasons, report
@@ -106,6 +107,18 @@ def test_columns_of_the_table_are_called_by_what_they_are() -> None:
     assert titles([column()]) == ["×64\nplain"]
     assert column().whole == "a · ×64 nuclei plain, 500 photons, background 2, read noise 2, seed 0, learned"
     assert titles([column(settings={"method": "ridge"}), column()]) == ["×64\nridge", "×64\nplain"]
+
+
+def test_a_column_says_what_found_its_cells_where_another_did_too() -> None:
+    made = record()
+    blank, own, other = (Column.of(made.with_settings(segmenter=by), "learned") for by in ("", PATTERN_SET, "otsu"))
+    assert titles([own, blank]) == ["×64\nplain", "×64\nplain"]
+    assert titles([other, own]) == ["×64\nplain\notsu", "×64\nplain\npattern set"]
+    assert other.whole == f"{own.whole}, cells by otsu"
+    assert other.replaces(blank)
+    assert other.replaces(other)
+    assert not other.replaces(own)
+    assert not blank.replaces(own)
 
 
 def test_columns_of_the_table_say_what_differs() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer.layers import shortened
 from napari_dmu.viewer.record import RunRecord
 
@@ -23,6 +24,8 @@ class Column:
         All else that may differ, in the order in which it is said.
     whole
         All of it in one line.
+    segmenter
+        What found the cells; empty where nothing did.
     """
 
     run: str
@@ -30,6 +33,7 @@ class Column:
     kind: str
     others: tuple[str, ...]
     whole: str
+    segmenter: str = ""
 
     @classmethod
     def of(cls, record: RunRecord, method: str) -> "Column":
@@ -47,12 +51,18 @@ class Column:
             f"seed {info.seed}",
             record.specimen,
         )
+        segmenter = record.settings.get("segmenter", "")
+        cells = "" if segmenter in ("", PATTERN_SET) else f", cells by {segmenter}"
         detector = f", {record.settings['detector']}" if record.settings.get("detector") else ""
         whole = (
             f"{record.specimen} · {record.instrument}, {a.photons:g} photons, background {a.background:g}, "
-            f"read noise {a.read_noise:g}{detector}, seed {info.seed}, {method}"
+            f"read noise {a.read_noise:g}{detector}, seed {info.seed}, {method}{cells}"
         )
-        return cls(f"{record.run} {method}", f"×{info.ratio:g}", kind, others, whole)
+        return cls(f"{record.run} {method}", f"×{info.ratio:g}", kind, others, whole, segmenter)
+
+    def replaces(self, other: "Column") -> bool:
+        """Whether it is of the same as another one, in which perhaps no cells had been found yet."""
+        return self.run == other.run and other.segmenter in ("", self.segmenter)
 
 
 def titles(columns: Sequence[Column]) -> list[str]:
@@ -60,11 +70,13 @@ def titles(columns: Sequence[Column]) -> list[str]:
     lists = list(zip(*(c.others for c in columns), strict=True))
     lists[-1] = tuple(_told_apart(lists[-1]))
     differing = [len(set(values)) > 1 for values in lists]
+    several = len({c.segmenter for c in columns} - {""}) > 1
     said = [
         [o for o, differs in zip(others, differing, strict=True) if differs and o not in ("", c.kind)]
         for c, others in zip(columns, zip(*lists, strict=True), strict=True)
     ]
-    return ["\n".join((c.ratio, c.kind, *others)) for c, others in zip(columns, said, strict=True)]
+    cells = [(c.segmenter,) if several and c.segmenter else () for c in columns]
+    return ["\n".join((c.ratio, c.kind, *o, *by)) for c, o, by in zip(columns, said, cells, strict=True)]
 
 
 def _told_apart(names: Sequence[str]) -> list[str]:

@@ -46,6 +46,8 @@ class CellsCompared:
         (n, ndim) pixel indices and (n,) diameters in pixels of the invented cells.
     matched_rows, missed_rows, invented_rows
         A row a cell: what is known of it.
+    counts
+        Cells found in every plane.
     """
 
     matched: NDArray[np.int32]
@@ -55,6 +57,7 @@ class CellsCompared:
     matched_rows: Rows
     missed_rows: Rows
     invented_rows: Rows
+    counts: tuple[int, ...]
 
     @property
     def numbers(self) -> dict[Kind, int]:
@@ -77,12 +80,14 @@ def compare_cells(labels: Any, truth: Any, cancel: CancelToken | None = None) ->
     found, true = (as_stack(counted(stack, cancel).labels) for stack in (labels, truth))
     kept, hatched = np.zeros(found.shape, np.int32), np.zeros(found.shape, np.int32)
     matched, missed, invented = Columns(), Columns(), Columns()
+    counts = []
     for number in range(plane_count(found)):
         check(cancel)
         ours, theirs = plane(found, number), plane(true, number)
         index = tuple(int(i) for i in np.unravel_index(number, found.shape[:-2])) if found.ndim > 2 else ()
         matching = matched_pairs(ours, theirs)
         ids, ious = matching.pairs[:, 0], matching.ious
+        counts.append(len(ids) + len(matching.invented))
         kept[index] = np.where(np.isin(ours, ids), ours, 0)
         _extend(matched, index=ids, truth=matching.pairs[:, 1], IoU=ious, Dice=2 * ious / (1 + ious))
         first = 1 + sum(part.size for part in missed.get("index", []))
@@ -94,7 +99,7 @@ def compare_cells(labels: Any, truth: Any, cancel: CancelToken | None = None) ->
         _extend(invented, label=matching.invented, place=places, **{AREA: areas})
     rows = _joined(invented)
     centres, sizes = rows.pop("place").astype(np.float64), np.sqrt(4 / np.pi * rows[AREA])
-    return CellsCompared(kept, hatched, centres, sizes, _joined(matched), _joined(missed), rows)
+    return CellsCompared(kept, hatched, centres, sizes, _joined(matched), _joined(missed), rows, tuple(counts))
 
 
 def compared_layers(cells: CellsCompared, record: RunRecord) -> tuple[LayerData, LayerData, LayerData]:

@@ -99,6 +99,10 @@ class RunRecord(BaseModel):
         family = "" if self.info.family == "learned" else f" {self.info.family}"
         return f"×{self.info.ratio:g} {self.info.set_name}{family}"
 
+    def with_settings(self, **settings: Any) -> "RunRecord":
+        """The same run with further settings."""
+        return self.model_copy(update={"settings": {**self.settings, **settings}})
+
     def as_metadata(self) -> dict[str, Any]:
         """For ``layer.metadata``: plain values only, so that any writer can store them."""
         return {KEY: self.model_dump(mode="json")}

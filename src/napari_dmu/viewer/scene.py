@@ -92,6 +92,8 @@ class Scene(Finder):
             truth = self._truths.get(measured, self.truth_for(original))
         self._truths[measured] = truth
         labels = self.newest("labels", record.run)
+        if labels is not None:
+            record = record.with_settings(segmenter=record_in(labels).settings.get("segmenter", ""))
         return Work(
             choices,
             specimen=specimen_of(original, luminance=True),  # of a colour image nothing else was measured

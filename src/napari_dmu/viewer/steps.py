@@ -168,7 +168,14 @@ def _segment(work: Work, progress: Progress, cancel: CancelToken) -> Work:
     )
     record = _made_of(work, "labels", {"segmenter": choices.segmenter}, start)
     layer = labels_layer(cells.labels, record, cells.image)
-    return replace(work, labels=layer[0], counts=tuple(cells.counts.tolist()), made=(*work.made, layer))
+    assert work.record is not None
+    return replace(
+        work,
+        labels=layer[0],
+        counts=tuple(cells.counts.tolist()),
+        record=work.record.with_settings(segmenter=choices.segmenter),
+        made=(*work.made, layer),
+    )
 
 
 def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
@@ -191,7 +198,7 @@ def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         return replace(work, comparison=comparison)
     cells = compare_cells(work.labels, work.truth_labels, cancel)
     made = (*work.made, *compared_layers(cells, work.record))
-    return replace(work, comparison=comparison, compared=cells.numbers, made=made)
+    return replace(work, comparison=comparison, counts=cells.counts, compared=cells.numbers, made=made)
 
 
 def _measurement(work: Work) -> Measurement:

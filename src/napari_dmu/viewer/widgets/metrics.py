@@ -55,7 +55,7 @@ class MetricsTable(QTableWidget):
 
     def add(self, column: Column, figures: Mapping[str, str]) -> None:
         """Add a comparison with its figures by row; it takes the place of an older one of the same."""
-        if (old := next((i for i, c in enumerate(self._columns) if c.run == column.run), None)) is not None:
+        if (old := next((i for i, c in enumerate(self._columns) if column.replaces(c)), None)) is not None:
             self.removeColumn(old)
             del self._columns[old]
         self.insertColumn(0)
