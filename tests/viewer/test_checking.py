@@ -98,6 +98,8 @@ def test_the_selected_reconstruction_is_checked_with_its_own_measurement(
     first = _named(viewer, "reconstruction")[0]
     viewer.layers.selection.active = viewer.layers["first"]
     _press(qtbot, panel, "measure")  # chosen now, and not yet reconstructed
+    assert panel.buttons["check"].toolTip() == "Press Reconstruct first."
+    viewer.layers.selection.active = first
     _press(qtbot, panel, "check")
     assert record_of(_named(viewer, "imagined")[0]).run == record_of(first).run
 

@@ -366,6 +366,25 @@ def test_a_switch_by_another_hand_is_fitted_too() -> None:
     assert viewer.scene.camera.zoom < 2
 
 
+def test_nothing_is_compared_that_is_of_another_measurement_or_image() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    image = scene.newest("reconstruction")
+    work = scene.work(CHOICES, specimen=specimen, truth="", **WHERE)
+    scene.add(run_steps(("measure",), work, lambda *_: None, CancelToken()).made)
+    newest = scene.measurement_of(specimen)
+    assert scene.reconstruction_of(newest, specimen) is None
+    assert scene.reconstruction_of("", specimen) is image
+    other, _ = add_pair(viewer, "two", 2)
+    assert scene.reconstruction_of("", other) is None
+    with pytest.raises(SpecimenError, match="press Reconstruct first"):
+        scene.comparison(CHOICES, measurement=newest, specimen=specimen, truth="")
+    viewer.layers.remove("one")
+    assert scene.reconstruction_of("", other) is image  # nothing says that it is of another one
+
+
 def test_a_colour_image_is_compared_as_it_was_measured() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)

@@ -94,6 +94,8 @@ def test_what_was_measured_before_is_named() -> None:
     work = replace(Work(Choices(), seconds={"compare": 1.0}), record=record())
     assert report(("compare",), work, side_by_side=False) == "✓ Compared a · ×64 nuclei plain in 1.0 s."
     assert report(("measure", "compare"), work, side_by_side=False) == f"✓ Measured, compared in 1.0 s.{ASK}"
+    named = report(("measure", "compare"), work, side_by_side=False, named=True)
+    assert named == f"✓ Measured, compared a · ×64 nuclei plain in 1.0 s.{ASK}"
 
 
 def column(specimen: str = "a", photons: float = 500, **changes: Any) -> Column:

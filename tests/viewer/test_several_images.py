@@ -146,3 +146,49 @@ def test_a_dock_that_is_closed_stops_the_work(qtbot: Any, panel_in: Opener) -> N
     viewer.dims.set_current_step(0, 2)
     qtbot.wait(400)
     assert not [layer for layer in viewer.layers if record_of(layer) is not None]
+
+
+def test_a_run_of_another_image_does_not_speak_for_the_one_that_is_chosen(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("two", "one")):
+        add(viewer, name, seed)
+    qtbot.mouseClick(panel.run_all, Qt.MouseButton.LeftButton)
+    panel.specimen.setCurrentText("two")
+    qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+    assert panel.cells.isHidden()
+    assert "compared one · ×" in panel.status.text()
+    assert panel.measurement.currentText() == "none yet"
+    for step in ("reconstruct", "segment", "compare", "check"):
+        assert not panel.buttons[step].isEnabled()
+    panel.specimen.setCurrentText("one")
+    assert panel.measurement.currentText().endswith(" · one")
+
+
+def test_cards_go_with_the_measurement_that_they_are_of(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    add(viewer, "one", 1)
+    for _ in range(2):
+        press(qtbot, panel, panel.run_all)
+    assert not panel.cells.isHidden()
+    panel.measurement.setCurrentIndex(1)
+    assert panel.cells.isHidden()
+    press(qtbot, panel, panel.buttons["compare"])
+    press(qtbot, panel, panel.buttons["check"])
+    assert not panel.cells.isHidden()
+    assert not panel.trust.isHidden()
+    for layer in [x for x in viewer.layers if record_of(x) is not None]:
+        viewer.layers.remove(layer)
+    assert panel.cells.isHidden()
+    assert panel.trust.isHidden()
+
+
+def test_a_measurement_of_no_open_image_stays_chosen(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    image, _ = discs((64, 80), seed=1)
+    viewer.add_image(image, name="one")
+    press(qtbot, panel, panel.buttons["measure"])
+    viewer.layers.remove("one")
+    chosen = panel.measurement.key()
+    viewer.add_image(image, name="two")
+    assert panel.measurement.key() == chosen != ""
+    assert panel.measurement.itemText(0) == "none yet"

@@ -26,15 +26,15 @@ SIGNED = Colormap(
 TOP = 99.5  # percentile that counts as the end of the colours
 
 
-def work_to_check(scene: Scene, choices: Choices, measurement: str) -> Work:
-    """A reconstruction, chosen in the viewer or of the measurement of that key, and the measurement it was made of.
+def work_to_check(scene: Scene, choices: Choices, *, measurement: str, specimen: str) -> Work:
+    """The reconstruction of a measurement, else of a specimen, by their keys; and the measurement it was made of.
 
     Raises
     ------
     DmuError
         There is no reconstruction, or its measurement is gone.
     """
-    image = scene.reconstruction_of(measurement)
+    image = scene.reconstruction_of(measurement, specimen)
     if image is None:
         raise SpecimenError("There is nothing to check yet: press Reconstruct first.")
     made = record_of(image)

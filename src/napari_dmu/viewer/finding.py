@@ -8,6 +8,7 @@ from napari.layers import Image, Labels
 from napari_dmu.viewer.layers import layer_name, looks_like_mask, may_be_mask, record_of, specimen_shape
 from napari_dmu.viewer.naming import is_beside, likeness, name_and_number, named_after
 from napari_dmu.viewer.record import Kind, RunRecord
+from napari_dmu.viewer.steps import Work
 
 Entries = list[tuple[str, str]]
 
@@ -110,21 +111,29 @@ class Finder:
     def _images(self) -> list[Any]:
         return [x for x in self._viewer.layers if isinstance(x, Image) and record_of(x) is None]
 
-    def reconstruction_of(self, measurement: str) -> Any:
-        """The newest reconstruction of that measurement (or the selected one), else the newest of any.
+    def reconstruction_of(self, measurement: str, specimen: str = "") -> Any:
+        """The newest reconstruction of that measurement (or the selected one); None where there is none.
 
-        One that is selected although its measurement is gone comes first.
+        Without a measurement it is the newest that may be of the specimen. One that is selected although its
+        measurement is gone comes first.
         """
         active, chosen = self._viewer.layers.selection.active, self.layer(measurement)
         if active is not None and record_of(active, "reconstruction") and not self.measured_as(key_of(active)):
             return active
-        own = None if chosen is None else self.newest("reconstruction", record_in(chosen).run)
-        return own or self.newest("reconstruction")
+        if chosen is not None:
+            return self.newest("reconstruction", record_in(chosen).run)
+        return next((x for x in self.of_kind("reconstruction") if self.may_be_of(key_of(x), specimen)), None)
 
     def measurement_of(self, specimen: str) -> str:
         """Key of the newest measurement of a specimen; empty where there is none."""
-        own = (key_of(x) for x in self.of_kind("measurement") if record_in(x).specimen_id == specimen)
+        own = (key_of(x) for x in self.of_kind("measurement") if specimen and record_in(x).specimen_id == specimen)
         return next(own, "")
+
+    def may_be_of(self, key: str, specimen: str) -> bool:
+        """Whether a result may be of a specimen: it is, or no other image that is open was measured for it."""
+        layer = self.layer(key)
+        measured = "" if layer is None else record_in(layer).specimen_id
+        return layer is not None and (measured == specimen or self.layer(measured) is None)
 
     def measured_as(self, key: str) -> str:
         """Key of the measurement that a result was made of (its own, if it is one); empty where there is none."""
@@ -132,6 +141,20 @@ class Finder:
         record = None if layer is None else record_of(layer)
         found = None if record is None else self.newest("measurement", record.run)
         return "" if found is None else key_of(found)
+
+    def is_chosen(self, work: Work, specimen: str, measurement: str) -> bool:
+        """Whether work is of what is chosen: something else may have been chosen while it was done."""
+        assert work.record is not None
+        measured = self.newest("measurement", work.record.run)
+        if measured is not None:
+            return key_of(measured) == measurement
+        if "measure" in work.seconds:
+            return work.record.specimen_id == specimen
+        return self.layer(work.record.specimen_id) in (None, self.layer(specimen))
+
+    def runs(self) -> set[str]:
+        """All of which there is a result."""
+        return {record.run for x in self._viewer.layers if (record := record_of(x)) is not None}
 
     def of_kind(self, kind: Kind) -> list[Any]:
         """Layers that hold results of a kind, the uppermost first."""

@@ -82,7 +82,7 @@ class Scene(Finder):
         SpecimenError
             There is no reconstruction, or its specimen is gone.
         """
-        image = self.reconstruction_of(measurement)
+        image = self.reconstruction_of(measurement, specimen)
         if image is None:
             raise SpecimenError("There is nothing to compare yet: press Reconstruct first.")
         record = record_in(image)

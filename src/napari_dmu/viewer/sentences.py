@@ -18,6 +18,7 @@ _ONE_OF_SEVERAL = (
     "\nOnly the specimen chosen above: `napari-dmu run` in a terminal takes a whole folder (docs/folders.md)."
 )
 LIVE = "The plane in view, measured and reconstructed anew whenever you change a setting: try ratios and light."
+UNMEASURED = "none yet"
 WORKING = "Live · working …"
 _DONE: dict[Step, str] = {
     "measure": "measured",
@@ -58,11 +59,16 @@ def about_run_all(*, can_segment: bool, specimens: int) -> str:
     return text + _ONE_OF_SEVERAL if specimens > 1 else text
 
 
-def report(steps: Collection[Step], work: Work, *, side_by_side: bool, can_segment: bool = True) -> str:
-    """One line on what was done, of which measurement where none was made, and what to try next."""
+def report(
+    steps: Collection[Step], work: Work, *, side_by_side: bool, can_segment: bool = True, named: bool = False
+) -> str:
+    """One line on what was done, and what to try next.
+
+    It says of which measurement where none was made, or where this is wanted (``named``).
+    """
     done = ", ".join(_DONE[step] for step in steps)
     seconds = sum(work.seconds.values())
-    what = "" if "measure" in steps or work.record is None else f" {layer_name(work.record, '')}"
+    what = "" if ("measure" in steps and not named) or work.record is None else f" {layer_name(work.record, '')}"
     advice = _advice(steps, work, side_by_side=side_by_side, can_segment=can_segment)
     return f"✓ {done[0].upper()}{done[1:]}{what} in {seconds:.1f} s.{advice}"
 

@@ -9,37 +9,34 @@ from qtpy.QtCore import QEvent, QTimer
 from napari_dmu.errors import DmuError
 from napari_dmu.viewer import settings
 from napari_dmu.viewer.checking import work_to_check
-from napari_dmu.viewer.columns import Column
 from napari_dmu.viewer.finding import key_of
-from napari_dmu.viewer.layers import is_rgb, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.layers import record_of
 from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import opened_from_zarr
 from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.sentences import LIVE, TITLES, UNTICK, WORKING, about_run_all, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
-from napari_dmu.viewer.summary import figures
+from napari_dmu.viewer.widgets.cards import Cards
+from napari_dmu.viewer.widgets.choosing import ChoosingView
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.live import Live
-from napari_dmu.viewer.widgets.opening import OpeningView
 from napari_dmu.viewer.widgets.runner import Runner
 
 
-class CompressiveMicroscope(OpeningView):
+class CompressiveMicroscope(ChoosingView):
     """Measure, reconstruct, segment and compare a specimen layer."""
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(settings.preferences().device)
         self._viewer = napari_viewer
-        self._scene = Scene(napari_viewer)
+        self._scene, self._cards = Scene(napari_viewer), Cards(self)
         self._links = Links()
         self._runner = Runner(self, self._links, self.progress, self.cancel, self.status)
         self._live = Live(self, napari_viewer, self._live_request)
         self._fresh = False  # whether the live view was just switched on
-        self._suggested: set[tuple[str, str]] = set()
         self._waiting = []
+        self._adding = False  # whether results are being added that are of nothing that is chosen
         self._active = ""  # key of the layer that was selected last, the live ones aside
-        self._counted = ""  # run whose cells the count is of
-        self._worked_on = ""  # key of the specimen that was chosen last
         settings.prefer_own_reader()
         self._connect()
         self.settings.offer(settings.pattern_sets())
@@ -50,7 +47,8 @@ class CompressiveMicroscope(OpeningView):
     def _connect(self) -> None:
         self.specimen.chosen.connect(self._on_specimen)
         self.truth.activated.connect(self._on_truth)
-        for choice in (self.measurement, self.truth, self.settings.segmenter):
+        self.measurement.chosen.connect(self._on_measurement)
+        for choice in (self.truth, self.settings.segmenter):
             choice.chosen.connect(self._refresh)
         self.settings.changed.connect(self._on_specimen)
         for key, action in self.sample_actions.items():
@@ -100,11 +98,9 @@ class CompressiveMicroscope(OpeningView):
             return
         scene = self._scene
         self.specimen.offer(scene.specimens(), prefer=scene.to_measure())
-        self.measurement.offer(scene.measurements())
+        self._cards.keep(scene.runs())
         if not self._viewer.layers and not self._runner.busy:
-            self.cells.clear()
             self.metrics.clear_columns()
-            self.trust.hide()
             self._runner.say("")
         self._on_specimen()
 
@@ -126,44 +122,12 @@ class CompressiveMicroscope(OpeningView):
 
     def _on_active(self, event: Any = None) -> None:
         key = self._scene.active_key()
-        if self._links.closed or key == self._active or self._scene.is_live(key):
+        if self._links.closed or self._adding or key == self._active or self._scene.is_live(key):
             return
         self._active = key
-        self.measurement.choose(self._scene.measured_as(key))
+        if measurement := self._scene.measured_as(key):
+            self.measurement.choose(measurement)
         self._refresh()
-
-    def _on_specimen(self) -> None:
-        self.truth.offer([("none", "none"), *self._scene.truths(self.specimen.key())])
-        if self.specimen.key() != self._worked_on:
-            self._on_another_specimen()
-        layer = self._scene.layer(self.specimen.key())
-        truth = self._scene.layer(self.truth.key())
-        if None not in (layer, truth) and specimen_shape(truth) != specimen_shape(layer):
-            self.truth.choose("none")  # it belongs to another specimen
-        suggestion = self._scene.truth_for(layer)
-        # Suggested once for each specimen and labels, so that a choice of none stays.
-        if suggestion and (self.specimen.key(), suggestion) not in self._suggested:
-            self._suggested.add((self.specimen.key(), suggestion))
-            self.truth.choose(suggestion)
-        self.luminance.setVisible(layer is not None and is_rgb(layer))
-        self.settings.describe(None if layer is None else specimen_shape(layer))
-        self._refresh()
-
-    def _on_truth(self, *_: Any) -> None:
-        """By hand: it stays with the specimen."""
-        self._scene.use_truth(self.specimen.key(), "" if self.truth.key() == "none" else self.truth.key())
-
-    def _on_another_specimen(self) -> None:
-        """Go on with what was measured of it, if anything; what was said is of the one before."""
-        self._worked_on = self.specimen.key()
-        if not self.truth.choose(self._scene.usual_truth(self._worked_on) or "none"):
-            self.truth.choose("none")
-        self.cells.clear()
-        self._counted = ""
-        self.trust.hide()
-        self.measurement.choose(self._scene.measurement_of(self._worked_on))
-        if not self._runner.busy:
-            self._runner.say("")
 
     def _on_grid(self, event: Any = None) -> None:
         if not self._links.closed:
@@ -191,7 +155,7 @@ class CompressiveMicroscope(OpeningView):
             specimen=bool(specimen),
             pattern_set=self.settings.chosen_set() is not None,
             measurement=bool(measurement),
-            image=self._scene.reconstruction_of(measurement) is not None,
+            image=self._scene.reconstruction_of(measurement, specimen) is not None,
             no_segmenter=self._no_segmenter(),
         )
         for opener in (self.settings.add_set, self.open_measurement):
@@ -234,7 +198,7 @@ class CompressiveMicroscope(OpeningView):
         if step == "compare":
             self._start((step,), lambda: self._scene.comparison(choices, truth=where["truth"], **of))
         elif step == "check":
-            self._start((step,), lambda: work_to_check(self._scene, choices, measurement))
+            self._start((step,), lambda: work_to_check(self._scene, choices, **of))
         else:
             used = "" if step == "measure" else measurement
             where["truth"] = ""  # of no use here, whatever it is
@@ -257,7 +221,8 @@ class CompressiveMicroscope(OpeningView):
         if self._links.closed:
             return
         first = not self._scene.newest("reconstruction")
-        self._scene.add(work.made)
+        chosen = self._scene.is_chosen(work, self.specimen.key(), self.measurement.key())
+        self._add(work, chosen=chosen)
         newest = self._scene.measurements()
         if "measure" in steps and newest and self._scene.measurement_of(self.specimen.key()) == newest[0][0]:
             self.measurement.choose(newest[0][0])
@@ -268,33 +233,19 @@ class CompressiveMicroscope(OpeningView):
         elif steps == ("check",):
             self.side_by_side.setChecked(True)  # its maps would cover one another and the image
         self._arrange()
-        self._show_cells(work)
-        self._show_trust(steps, work)
-        if work.comparison is not None and work.record is not None:
-            self.metrics.add(Column.of(work.record, work.choices.method), figures(work.comparison))
-            self.bring_into_view(self.metrics)
+        if chosen:
+            self._cards.show(steps, work)
+        self._cards.add_figures(work)
         side_by_side, can_segment = self.side_by_side.isChecked(), not self._no_segmenter()
-        self._runner.say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment))
+        self._runner.say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment, named=not chosen))
 
-    def _show_cells(self, work: Work) -> None:
-        run = "" if work.record is None else work.record.run
-        if work.counts is not None:
-            self.cells.show_count(work.counts)
-            self._counted = run
-        elif "measure" in work.seconds:
-            self.cells.clear()  # what it says is of another measurement
-        if work.compared is not None:
-            if run != self._counted:
-                self.cells.show_count((work.compared["matched"] + work.compared["invented"],))
-                self._counted = run
-            self.cells.show_compared(work.compared)
-
-    def _show_trust(self, steps: tuple[Step, ...], work: Work) -> None:
-        if work.assessment is not None and work.record is not None:
-            self.trust.show_assessment(work.assessment, layer_name(work.record, "reconstruction"))
-            self.bring_into_view(self.trust)
-        elif "reconstruct" in steps:
-            self.trust.setVisible(False)  # what it says is of another image
+    def _add(self, work: Work, *, chosen: bool) -> None:
+        """Napari selects what is added; the panel follows only where it is of what is chosen."""
+        self._adding = not chosen
+        try:
+            self._scene.add(work.made)
+        finally:
+            self._adding = False
 
     def _on_started(self) -> None:
         self._live.pause()  # it goes on when the work has ended
