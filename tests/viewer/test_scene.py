@@ -385,6 +385,24 @@ def test_nothing_is_compared_that_is_of_another_measurement_or_image() -> None:
     assert scene.reconstruction_of("", other) is image  # nothing says that it is of another one
 
 
+def test_another_image_of_the_same_name_is_not_scored() -> None:
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    specimen, truth = add_pair(viewer, "one", 1)
+    run(viewer, scene, specimen, truth)
+    data = viewer.layers["one"].data
+    for values, same in ((data.astype(np.float32), True), (data[::-1].copy(), False)):
+        viewer.layers.remove("one")
+        again = key_of(viewer.add_image(values, name="one"))
+        work = compared(scene, again, "")
+        if same:
+            assert run_steps(("compare",), work, lambda *_: None, CancelToken()).comparison is not None
+            continue
+        with pytest.raises(SpecimenError, match="'one' is not the one that was measured") as refusal:
+            run_steps(("compare",), work, lambda *_: None, CancelToken())
+        assert_sentence(refusal.value)
+
+
 def test_a_colour_image_is_compared_as_it_was_measured() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from napari_dmu.microscope.measurement import (
 
 # Pixels that the intensity range of a stack is taken from.
 RANGE_PIXELS = 8_000_000
+# Rows of a plane, at least, that its fingerprint is taken from.
+FINGERPRINT_ROWS = 64
 
 
 def as_stack(specimen: ArrayLike) -> ArrayLike:
@@ -66,6 +69,16 @@ def plane(stack: ArrayLike, index: int) -> NDArray[np.generic]:
             "fill them (for example with the background level) first."
         )
     return np.asarray(values)
+
+
+def fingerprint(stack: ArrayLike) -> str:
+    """Tells a stack from others: a checksum of rows of its first, middle and last plane, whatever their type."""
+    stack, checksum = as_stack(stack), 0
+    for index in sorted({0, plane_count(stack) // 2, plane_count(stack) - 1}):
+        values = plane(stack, index)
+        rows = values[:: max(1, len(values) // FINGERPRINT_ROWS)].astype(np.float32)
+        checksum = zlib.crc32(rows.tobytes(), checksum)
+    return f"{checksum:08x}"
 
 
 def stack_range(stack: ArrayLike, cancel: CancelToken | None = None) -> tuple[float, float]:

@@ -70,6 +70,8 @@ class RunRecord(BaseModel):
         Name and napari's identity of the layer that was measured; empty where it came from a file.
     geometry, look
         Of the specimen.
+    fingerprint
+        Of the specimen's values; empty where they are not known.
     info
         Acquisition, pattern set with its hash, noise seed, intensity range.
     settings
@@ -87,6 +89,7 @@ class RunRecord(BaseModel):
     specimen_id: str = ""
     geometry: Geometry
     look: Look = Look()
+    fingerprint: str = ""
     info: MeasurementInfo
     settings: dict[str, Any] = {}
     versions: dict[str, str] = Field(default_factory=lambda: versions())

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_dmu.engine.comparison import Comparison
 from napari_dmu.engine.progress import CancelToken, Progress
+from napari_dmu.engine.stacks import fingerprint
 from napari_dmu.engine.tiles import USUAL_MEMORY, tile_memory
-from napari_dmu.errors import PatternSetError
+from napari_dmu.errors import PatternSetError, SpecimenError
 from napari_dmu.microscope.measurement import Measurement
 from napari_dmu.segmentation.registry import PATTERN_SET
 from napari_dmu.viewer.layers import LayerData, SpecimenInput, labels_layer, measurement_layer, reconstruction_layer
@@ -133,6 +134,7 @@ def _measure(work: Work, progress: Progress, cancel: CancelToken) -> Work:
         specimen_id=specimen.layer_id,
         geometry=specimen.geometry,
         look=specimen.look,
+        fingerprint=fingerprint(specimen.data),
         info=measurement.info,
         settings={"detector": choices.detector} if choices.detector else {},
         device=_device(choices),
@@ -183,6 +185,12 @@ def _compare(work: Work, progress: Progress, cancel: CancelToken) -> Work:
     from napari_dmu.viewer.compared import compare_cells, compared_layers
 
     assert work.specimen is not None
+    known = "" if work.record is None else work.record.fingerprint
+    if known and fingerprint(work.specimen.data) != known:
+        raise SpecimenError(
+            f"The image '{work.specimen.name}' is not the one that was measured, or was changed since: open that one, "
+            "or measure again, to compare."
+        )
     pair = work.labels is not None and work.truth_labels is not None
     measured_with = None if work.record is None else work.record.info.intensity_range
     comparison = compare(
