@@ -225,6 +225,25 @@ def test_an_unexpected_error_is_shown_and_leaves_the_panel_usable(
     assert _press(qtbot, panel, "measure").startswith("✓")
 
 
+def test_an_error_of_napari_is_told_and_the_progress_is_over(
+    qtbot: Any, panel_in: Opener, cells: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise TypeError("napari's own")
+
+    viewer, panel = panel_in()
+    viewer.add_image(cells)
+    monkeypatch.setattr(panel._scene, "add", broken)
+    shown: list[Any] = []
+    notification_manager.notification_ready.connect(shown.append)
+    try:
+        status = _press(qtbot, panel, "measure")
+    finally:
+        notification_manager.notification_ready.disconnect(shown.append)
+    assert "did not expect" in status
+    assert any("napari's own" in str(s.message) for s in shown)
+
+
 def test_the_window_answers_while_it_works(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:
     viewer, panel = panel_in()
     viewer.add_image(np.stack([np.tile(cells, (3, 3))] * 6), name="work")

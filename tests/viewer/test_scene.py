@@ -414,3 +414,18 @@ def test_a_colour_image_is_compared_as_it_was_measured() -> None:
     grey, _ = add_pair(viewer, "grey", 2)
     done = run_steps(("compare",), compared(scene, grey, ""), lambda *_: None, CancelToken())
     assert done.comparison is not None
+
+
+def test_results_are_added_under_a_mouse_that_rests_in_3d() -> None:
+    """Napari cannot tell of a cell there."""
+    viewer = ViewerModel()
+    scene = Scene(viewer)
+    image, labels = (np.stack([x] * 2) for x in discs((64, 80), seed=1))
+    specimen = key_of(viewer.add_image(image, name="stack"))
+    truth = key_of(viewer.add_labels(labels, name="stack mask"))
+    viewer.layers.selection.active = viewer.layers["stack"]
+    viewer.dims.ndisplay = 3
+    viewer.mouse_over_canvas = True
+    run(viewer, scene, specimen, truth)
+    assert scene.of_kind("invented")
+    assert viewer.mouse_over_canvas

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from napari.utils.notifications import ErrorNotification, notification_manager, show_error
@@ -44,7 +45,7 @@ class Runner(QObject):
         """Do one thing in the background, with progress and Cancel."""
         job = Job(title, task)
         job.progressed.connect(self._show_progress_of)
-        job.succeeded.connect(succeeded)
+        job.succeeded.connect(partial(self._finish, succeeded))
         job.failed.connect(self.fail)
         job.cancelled.connect(self._on_cancelled)
         job.ended.connect(self._links.forget)  # even where the panel is gone by then
@@ -54,6 +55,13 @@ class Runner(QObject):
         self.say("Starting …")
         self.started.emit()
         job.start()
+
+    def _finish(self, succeeded: Callable[[Any], None], result: Any) -> None:
+        """Hand over what was made; what goes wrong then, in napari perhaps, is told like an error of the work."""
+        try:
+            succeeded(result)
+        except Exception as error:
+            self.fail(error)
 
     def stop(self) -> None:
         """Ask the work to stop."""
