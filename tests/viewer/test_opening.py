@@ -37,7 +37,7 @@ def _wait(qtbot: Any, panel: Any) -> str:
 
 
 def test_a_file_is_read_beside_the_window(
-    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], ratio: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decompressing a large measurement takes a second, for which the window would stand still."""
     viewer, panel = panel_in()
@@ -50,11 +50,11 @@ def test_a_file_is_read_beside_the_window(
     original = reader.read_measurement
     monkeypatch.setattr(reader, "read_measurement", read)
     panel.add_measurement(str(saved("m.ome.tif")))
-    assert _wait(qtbot, panel) == "Opened 'm'."
+    assert _wait(qtbot, panel) == f"Opened 'm': ×{ratio:g} nuclei, 1000 photons, 1 plane."
     assert threads
     assert threading.main_thread() not in threads
     assert record_of(viewer.layers[-1], "measurement") is not None
-    assert panel.measurement.currentText() == "m"
+    assert panel.measurement.currentText() == f"×{ratio:g} nuclei · m"
 
 
 def test_a_file_that_is_none_is_said(qtbot: Any, panel_in: Opener, tmp_path: Path) -> None:
@@ -73,8 +73,26 @@ def test_saturation_is_said_of_what_is_opened(
     full = simulate(cells, load("nuclei", ratio=ratio), acquisition={"full_well": 100.0})
     write_measurement(tmp_path / "full.dmu.tif", full)
     panel.add_measurement(str(tmp_path / "full.dmu.tif"))
-    assert _wait(qtbot, panel) == f"Opened 'full'. {full.info.saturation_note}"
+    said = _wait(qtbot, panel)
+    assert said.startswith("Opened 'full': ×")
+    assert said.endswith(f"1 plane. {full.info.saturation_note}")
     assert "saturated" in full.info.saturation_note
+
+
+def test_what_was_said_before_a_good_measurement_was_dropped_goes(
+    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path], tmp_path: Path
+) -> None:
+    viewer, panel = panel_in()
+    panel.add_measurement(str(tmp_path / "missing.tif"))
+    assert _wait(qtbot, panel).startswith("⚠ ")
+    assert not panel.hint.isHidden()
+    viewer.open(str(saved("m.dmu.ome.tif")), plugin="napari-dmu")
+    assert panel.status.text().startswith("Opened 'm': ×")
+    assert panel.hint.isHidden()
+    panel.add_measurement(str(tmp_path / "missing.tif"))
+    _wait(qtbot, panel)
+    viewer.add_image(np.ones((8, 8)))
+    assert panel.status.text() == ""
 
 
 def test_open_takes_a_file_or_a_folder(
@@ -88,8 +106,8 @@ def test_open_takes_a_file_or_a_folder(
     for action, name in ((panel.open_file, "file"), (panel.open_folder, "folder")):
         assert action in panel.open_measurement.menu().actions()
         action.trigger()
-        assert _wait(qtbot, panel) == f"Opened '{name}'."
-        assert panel.measurement.currentText() == name
+        assert _wait(qtbot, panel).startswith(f"Opened '{name}': ×")
+        assert panel.measurement.currentText().endswith(f" · {name}")
     assert len(viewer.layers) == 2
 
 
@@ -99,10 +117,10 @@ def test_a_dropped_zarr_measurement_becomes_one(
     """Napari opens folders itself, as images without a record."""
     viewer, panel = panel_in()
     viewer.open(str(saved("dropped.dmu.ome.zarr")), plugin="napari")
-    assert _wait(qtbot, panel) == "Opened 'dropped'."
+    assert _wait(qtbot, panel).startswith("Opened 'dropped': ×")
     (layer,) = viewer.layers
     assert record_of(layer, "measurement") is not None
-    assert panel.measurement.currentText() == "dropped"
+    assert panel.measurement.currentText().endswith(" · dropped")
     write_image(tmp_path / "image.ome.zarr", cells, axes=("y", "x"), scale=(1.0, 1.0), units=("pixel", "pixel"))
     viewer.open(str(tmp_path / "image.ome.zarr"), plugin="napari")
     assert panel._links.job is None

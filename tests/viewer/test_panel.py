@@ -139,7 +139,7 @@ def test_a_saved_measurement_can_be_used(qtbot: Any, panel_in: Opener, cells: np
     assert not panel.open_measurement.isEnabled()
     qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
     assert panel.open_measurement.isEnabled()
-    assert panel.measurement.currentText() == "saved"
+    assert panel.measurement.currentText().endswith(" · saved")
     _press(qtbot, panel, "reconstruct")
     assert _named(viewer, "reconstruction")[0].data.shape == cells.shape
 

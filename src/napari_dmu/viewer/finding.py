@@ -15,12 +15,11 @@ Entries = list[tuple[str, str]]
 
 def _measurement_title(layer: Any) -> str:
     """What a measurement is called in a list: its set first, which tells it from others of the same specimen."""
-    record, name = record_of(layer), str(layer.name)
-    assert record is not None
+    record, name = record_in(layer), str(layer.name)
     own = layer_name(record, "measurement")
-    if not record.specimen or not name.startswith(own):
-        return name
-    return f"{record.instrument} · {record.specimen}{name.removeprefix(own)}"
+    if record.specimen and name.startswith(own):
+        return f"{record.instrument} · {record.specimen}{name.removeprefix(own)}"
+    return name if record.instrument in name else f"{record.instrument} · {name}"
 
 
 def key_of(layer: Any) -> str:

@@ -1,8 +1,10 @@
 """What the panel says: what each button does, why it cannot be pressed now, what to try next. No Qt, no torch."""
 
+import math
 from collections.abc import Collection
+from typing import Any
 
-from napari_dmu.viewer.layers import layer_name
+from napari_dmu.viewer.layers import layer_name, record_of
 from napari_dmu.viewer.steps import Step, Work
 
 TITLES: dict[Step, str] = {
@@ -57,6 +59,15 @@ def about_run_all(*, can_segment: bool, specimens: int) -> str:
     """What *Run all* does, to which of the images that are open."""
     text = _RUN_ALL if can_segment else _RUN_ALL_BUT_CELLS
     return text + _ONE_OF_SEVERAL if specimens > 1 else text
+
+
+def opened(layer: Any) -> str:
+    """What a measurement is that was opened: its instrument, light and planes, and what it suffers from."""
+    record, planes = record_of(layer), math.prod(layer.data.shape[1:-2])
+    assert record is not None
+    photons = f"{record.info.acquisition.photons:g} photons"
+    what = f"Opened '{layer.name}': {record.instrument}, {photons}, {planes} plane{'' if planes == 1 else 's'}."
+    return " ".join((what, *record.info.notes))
 
 
 def report(

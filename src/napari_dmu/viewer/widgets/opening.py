@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_dmu.viewer import samples, settings
 from napari_dmu.viewer.layers import LayerData, record_of
 from napari_dmu.viewer.reader import open_measurement
+from napari_dmu.viewer.sentences import opened
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
 from napari_dmu.viewer.widgets.links import Links
 from napari_dmu.viewer.widgets.runner import Runner
@@ -71,12 +72,17 @@ class OpeningView(PanelView):
             path, instead_of = self._waiting.pop(0)
             self.add_measurement(path, instead_of=instead_of)
 
-    def _on_opened(self, instead_of: Any, opened: LayerData) -> None:
+    def _on_opened(self, instead_of: Any, found: LayerData) -> None:
         if not self._links.closed:
             if instead_of in self._viewer.layers:
                 self._viewer.layers.remove(instead_of)
-            layer = self._viewer.add_layer(Layer.create(*opened))
+            layer = self._viewer.add_layer(Layer.create(*found))
             self.measurement.choose(str(layer.unique_id))
-            record = record_of(layer)
-            notes = () if record is None else record.info.notes
-            self._runner.say(" ".join((f"Opened '{layer.name}'.", *notes)))
+
+    def _say_of(self, layer: Any) -> None:
+        """What a measurement is that was opened; an error is of what was done before."""
+        record = record_of(layer)
+        if record is not None and record.kind == "measurement" and not record.specimen_id:
+            self._runner.say(opened(layer))
+        elif record is None and self.status.text().startswith("⚠"):
+            self._runner.say("")

@@ -113,6 +113,7 @@ class CompressiveMicroscope(ChoosingView):
         self._on_layers()
         if self._links.closed:
             return
+        self._say_of(layer)
         if record_of(layer) is None and opened_from_zarr(layer):
             self.add_measurement(str(layer.source.path), instead_of=layer)
         elif key_of(layer) == self._scene.to_measure(layer):
@@ -148,7 +149,7 @@ class CompressiveMicroscope(ChoosingView):
         """Enable what can be done now, and say of the rest why not."""
         specimen, measurement = self.specimen.key(), self.measurement.key()
         busy = self._runner.busy
-        self.hint.setVisible(not specimen)
+        self.hint.setVisible(not specimen and not measurement)
         self.sample_button.setVisible(not specimen)
         why_not, not_all = reasons(
             busy=busy,
