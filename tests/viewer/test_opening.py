@@ -13,7 +13,9 @@ from napari_dmu.engine.verbs import load, simulate
 from napari_dmu.files import write_image
 from napari_dmu.files.measurement import write_measurement
 from napari_dmu.viewer import reader
+from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.layers import record_of
+from napari_dmu.viewer.widgets.panel import CompressiveMicroscope
 
 pytestmark = pytest.mark.qt
 WAIT = 120_000  # milliseconds; the machine may be busy
@@ -93,6 +95,36 @@ def test_what_was_said_before_a_good_measurement_was_dropped_goes(
     _wait(qtbot, panel)
     viewer.add_image(np.ones((8, 8)))
     assert panel.status.text() == ""
+
+
+def test_a_closed_panel_leaves_the_opening_to_the_next(
+    qtbot: Any, panel_in: Opener, saved: Callable[[str], Path]
+) -> None:
+    """Somebody may still hold it; docked once more, it follows the viewer again."""
+    viewer, first = panel_in()
+    viewer.window.remove_dock_widget(first.parent())
+    second = CompressiveMicroscope(viewer)
+    viewer.window.add_dock_widget(second)
+    viewer.open(str(saved("once.dmu.ome.zarr")), plugin="napari")
+    assert first._links.job is None
+    assert not first._waiting
+    _wait(qtbot, second)
+    (layer,) = viewer.layers
+    assert record_of(layer, "measurement") is not None
+    viewer.window.add_dock_widget(first)
+    assert first.measurement.key() == key_of(layer)
+    viewer.add_image(np.ones((8, 8)), name="seen")
+    assert first.specimen.currentText() == "seen"
+
+
+def test_two_panels_open_a_measurement_once(qtbot: Any, panel_in: Opener, saved: Callable[[str], Path]) -> None:
+    viewer, first = panel_in()
+    second = CompressiveMicroscope(viewer)
+    viewer.window.add_dock_widget(second)
+    viewer.open(str(saved("once.dmu.ome.zarr")), plugin="napari")
+    for panel in (first, second):
+        _wait(qtbot, panel)
+    assert len(viewer.layers) == 1
 
 
 def test_open_takes_a_file_or_a_folder(

@@ -74,7 +74,10 @@ class OpeningView(PanelView):
 
     def _on_opened(self, instead_of: Any, found: LayerData) -> None:
         if not self._links.closed:
-            if instead_of in self._viewer.layers:
+            if instead_of is not None and instead_of not in self._viewer.layers:
+                self._runner.say("")  # it was taken away meanwhile, or another panel has opened it
+                return
+            if instead_of is not None:
                 self._viewer.layers.remove(instead_of)
             layer = self._viewer.add_layer(Layer.create(*found))
             self.measurement.choose(str(layer.unique_id))

@@ -39,8 +39,8 @@ class CompressiveMicroscope(ChoosingView):
         self._active = ""  # key of the layer that was selected last, the live ones aside
         settings.prefer_own_reader()
         self._connect()
+        self._link()
         self.settings.offer(settings.pattern_sets())
-        self.settings.follow_preferences(self._links)
         self._on_layers()
         self.specimen.choose(self._scene.to_measure())
 
@@ -66,30 +66,52 @@ class CompressiveMicroscope(ChoosingView):
         self.side_by_side.setChecked(bool(self._viewer.canvas.grid.enabled))  # as it is: nobody has asked for another
         self.side_by_side.toggled.connect(self._arrange)
         self.luminance.toggled.connect(self._refresh)
-        layers, grid = self._viewer.layers, self._viewer.canvas.grid
-        for event in (layers.events.removed, layers.events.reordered, layers.events.renamed):
-            self._links.connect(event, self._on_layers)
-        self._links.connect(layers.events.inserted, self._on_inserted)
-        self._links.connect(layers.selection.events.active, self._on_active)
-        self._links.connect(grid.events.enabled, self._on_grid)
         self.live.toggled.connect(self._on_live_toggled)
         self.settings.touched.connect(self._live.ask)
         self._live.working.connect(partial(self._runner.say, WORKING))
         self._live.stopped.connect(partial(self._runner.unsay, WORKING))
         self._live.shown.connect(self._on_live)
         self._live.failed.connect(self._on_live_failed)
-        for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):
-            self._links.connect(event, self._live.ask)
         for links in (self._links, self._live.links, self._live.specimen.links, self._live.truth.links):
             self.destroyed.connect(links.release)
 
+    def _link(self) -> None:
+        """Follow the viewer."""
+        layers, grid = self._viewer.layers, self._viewer.canvas.grid
+        for event in (layers.events.removed, layers.events.reordered, layers.events.renamed):
+            self._links.connect(event, self._on_layers)
+        self._links.connect(layers.events.inserted, self._on_inserted)
+        self._links.connect(layers.selection.events.active, self._on_active)
+        self._links.connect(grid.events.enabled, self._on_grid)
+        for event in (self._viewer.dims.events.current_step, self._viewer.scene.camera.events.center):
+            self._links.connect(event, self._live.ask)
+        self.settings.follow_preferences(self._links)
+
     def event(self, event: QEvent | None) -> bool:
-        """A panel whose dock was closed is without a parent, and may go on living: it stops its work."""
-        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.live.setChecked(False)
-            self._runner.stop()
-            self._scene.release()
+        """A panel whose dock was closed has no parent, and may go on living: it leaves the viewer alone meanwhile."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self._let_go()
+            elif self._links.closed:
+                self._take_up()
         return bool(super().event(event))
+
+    def _let_go(self) -> None:
+        self.live.setChecked(False)
+        self._runner.stop()
+        self._waiting.clear()
+        self._live.follow(None, None)
+        self._scene.release()
+        for links in (self._links, self._live.links):
+            links.release()
+
+    def _take_up(self) -> None:
+        for links in (self._links, self._live.links):
+            links.closed = False
+        self._link()
+        self._runner.rest()
+        self._on_grid()
+        self._on_layers()
 
     # -- the viewer has changed ----------------------------------------------------------------------
 

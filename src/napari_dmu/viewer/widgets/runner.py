@@ -98,6 +98,12 @@ class Runner(QObject):
             self._show_progress(None)
             self.ended.emit()
 
+    def rest(self) -> None:
+        """Show no progress unless something is worked on: it may have ended while nobody listened."""
+        if not self.busy:
+            self._show_progress(None)
+            self.say("")
+
     def _show_progress_of(self, done: int, total: int, what: str) -> None:
         if self._links.job is not None and not self._links.job.token.cancelled:
             self._show_progress(done)
