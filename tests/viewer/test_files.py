@@ -8,14 +8,17 @@ import tifffile
 import yaml
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManager, PluginManifest
 
 from napari_dmu.engine.verbs import load, simulate
 from napari_dmu.errors import FileError
 from napari_dmu.files import write_image
 from napari_dmu.files.measurement import read_measurement, write_measurement
-from napari_dmu.viewer.layers import measurement_of
+from napari_dmu.viewer.geometry import geometry_from_info
+from napari_dmu.viewer.layers import measurement_layer, measurement_of
 from napari_dmu.viewer.reader import get_reader, is_measurement, read_layer
+from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.samples import SAMPLES, open_sample
 from napari_dmu.viewer.writer import write_layer
 
@@ -91,6 +94,17 @@ def test_the_reader_leaves_other_files_alone(tmp_path: Path, cells: np.ndarray) 
 def test_the_writer_refuses_other_layers(tmp_path: Path, cells: np.ndarray) -> None:
     with pytest.raises(FileError, match="no compressed measurement"):
         write_layer(str(tmp_path / "x.dmu.ome.tif"), cells, {"name": "cells"})
+
+
+def test_saving_says_what_is_lost(tmp_path: Path, cells: np.ndarray, ratio: float) -> None:
+    measurement = simulate(cells, load("nuclei", ratio=ratio))
+    geometry = geometry_from_info(measurement.info)
+    for turned, said in ((geometry, 0), (geometry.model_copy(update={"rotate": ((0.0, 1.0), (-1.0, 0.0))}), 1)):
+        record = RunRecord(kind="measurement", specimen="cells", geometry=turned, info=measurement.info)
+        notification_manager.records.clear()
+        write_layer(str(tmp_path / "m.dmu.ome.tif"), *measurement_layer(measurement, record)[:2])
+        assert len(notification_manager.records) == said
+    assert "rotation, shear and affine transform of 'cells" in notification_manager.records[0].message
 
 
 def test_a_dropped_tiff_opens_without_a_question(tmp_path: Path, cells: np.ndarray) -> None:

@@ -1,8 +1,10 @@
 """Saves a measurement layer as a file that is enough to reconstruct from."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_dmu.errors import FileError
 from napari_dmu.files.measurement import write_measurement
@@ -22,6 +24,11 @@ def write_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     if record is None or record.kind != "measurement":
         raise FileError(
             f"The layer '{attributes.get('name', '')}' is no compressed measurement: save it as a plain TIFF instead."
+        )
+    if any((record.geometry.rotate, record.geometry.shear, record.geometry.affine)):
+        show_warning(
+            f"'{Path(path).name}' keeps scale and origin alone: rotation, shear and affine transform of "
+            f"'{attributes.get('name', '')}' are not saved."
         )
     write_measurement(path, Measurement(np.moveaxis(data, 0, -3), record.info))
     return [path]
