@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from support import make_set
 
 from napari_dmu.viewer.settings import pattern_sets, plugin_settings
 from napari_dmu.viewer.widgets.add_set_dialog import AddSetDialog
-from napari_dmu.zoo import preferred
+from napari_dmu.zoo import library, preferred
 from napari_dmu.zoo.registry import available_sets
 
 WAIT = 120_000  # milliseconds; the machine may be busy
@@ -82,10 +83,21 @@ def test_what_is_no_set_is_said_and_the_choice_stays(qtbot: Any, panel_in: Opene
     assert panel.settings.pattern_set.currentText() == before
 
 
-def test_a_cancelled_addition_adds_nothing(qtbot: Any, panel_in: Opener, published: Path, tmp_path: Path) -> None:
+def test_a_cancelled_addition_adds_nothing(
+    qtbot: Any, panel_in: Opener, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, panel = panel_in()
+    asked = Event()
+    add = library.add_set
+
+    def slowly(*arguments: Any, **options: Any) -> library.Added:
+        assert asked.wait(WAIT / 1000)  # a file next door is there before anybody could press Cancel
+        return add(*arguments, **options)
+
+    monkeypatch.setattr(library, "add_set", slowly)
     panel.add_set(str(published))
     panel._links.job.cancel()
+    asked.set()
     qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
     assert "Cancelled" in panel.status.text()
     assert not list((tmp_path / "library").glob("*.safetensors"))
