@@ -18,7 +18,7 @@ from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsErro
 from napari_dmu.files import read_measurement, read_specimen, write_measurement
 from napari_dmu.files.camera import read_camera
 from napari_dmu.files.camera_run import CameraRun, read_run
-from napari_dmu.files.frame_stack import open_frames
+from napari_dmu.files.frame_stack import FrameStack, open_frames
 from napari_dmu.files.frames import FRACTION
 from napari_dmu.files.measurement import files_of_measurement
 from napari_dmu.microscope.acquisition import Registration
@@ -93,6 +93,15 @@ def test_time_series_in_both_orders_and_one_file_a_frame(
     back = read_camera(path)
     np.testing.assert_array_equal(back.data, m.data)
     assert (back.info.axes, back.info.scale[0], back.info.units[0]) == (("t", "y", "x"), 2.5, "second")
+
+
+def test_a_frame_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a stack that is too large for the memory each look at a frame reads it from the disk."""
+    looks: list[int] = []
+    look = FrameStack.__getitem__
+    monkeypatch.setattr(FrameStack, "__getitem__", lambda stack, number: (looks.append(number), look(stack, number))[1])
+    read_camera(write_run(tmp_path, GOOD))
+    assert looks == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("order", ["plane", "exposure"])

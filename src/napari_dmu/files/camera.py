@@ -135,12 +135,14 @@ def _counts(
     full = bits_seen = 0
     for index in range(planes * exposures):  # as they lie in the files, so that each of these is read once
         place = divmod(index, exposures) if plane_first else divmod(index, planes)[::-1]
-        counts, saturated = corrections.apply(stack[index], index)
+        frame = stack[index]
+        counts, saturated = corrections.apply(frame, index)
         if data is None:
             data = np.empty((planes, exposures, *counts.shape), dtype=counts.dtype)
         data[place] = counts
         full += saturated
-        bits_seen |= int(np.bitwise_or.reduce(corrections.cropped(stack[index]), axis=None))
+        bits_seen |= int(np.bitwise_or.reduce(corrections.cropped(frame), axis=None))
+        del frame  # a view would keep its file while the next one is read
     assert data is not None
     return data, full / data.size, _remarks(run, spare_bits(bits_seen))
 
