@@ -188,14 +188,16 @@ def test_only_pixels_at_full_scale_in_the_part_that_is_used_count_as_saturated(r
         ({"roi": {"y": 100, "x": 4, "height": 160, "width": 160}}, "dots.tif", SettingsError, "roi ends"),
         ({}, "none.tif", FileError, "none.tif"),
         ({}, "dark.tif", SpecimenError, "dots"),
-        ({"bits": 10}, "dots.tif", SettingsError, "saturated in"),
+        ({"bits": 10}, "dots.tif", SettingsError, "not possible with 10 bits: correct 'bits'"),
+        ({"bits": 12}, "left.tif", SettingsError, "write 'left_aligned: true'"),
     ],
-    ids=["bins of one pixel", "no such set", "part outside", "no such file", "dark", "saturated"],
+    ids=["bins of one pixel", "no such set", "part outside", "no such file", "dark", "too few bits", "left-aligned"],
 )
 def test_what_cannot_be_measured_is_one_sentence(
     run: Path, tmp_path: Path, changes: dict[str, Any], frame: str, kind: type[DmuError], words: str
 ) -> None:
     tifffile.imwrite(tmp_path / "dark.tif", np.full(tifffile.imread(tmp_path / "dots.tif").shape, OFFSET, np.uint16))
+    tifffile.imwrite(tmp_path / "left.tif", tifffile.imread(tmp_path / "dots.tif") << 4)
     with pytest.raises(kind, match=words) as refusal:
         measure_registration(write(tmp_path, **changes), [tmp_path / frame])
     assert_sentence(refusal.value)

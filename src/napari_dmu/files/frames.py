@@ -86,6 +86,27 @@ class Corrections:
         roi = self.run.roi
         return frame if roi is None else frame[roi.y : roi.y + roi.height, roi.x : roi.x + roi.width]
 
+    @property
+    def top(self) -> int:
+        """Full scale of a camera pixel."""
+        return int(2**self.run.bits - 1)
+
+    def checked(self, frame: NDArray[Any], number: int) -> NDArray[Any]:
+        """The same; refused where it has counts that its bit depth cannot have.
+
+        Raises
+        ------
+        SettingsError
+        """
+        raw = self.cropped(frame)
+        low, high = int(raw.min()), int(raw.max())
+        if low < 0 or high > self.top:
+            raise SettingsError(
+                f"Frame {number} has counts from {low} to {high}, which is not possible with {self.run.bits} bits: "
+                f"{_bits_advice(raw, self.run.bits)}."
+            )
+        return raw
+
     def light(self, frame: NDArray[Any]) -> NDArray[np.float64]:
         """A frame's part without dark counts, with the flat field divided out, as it lies on the patterns: counts."""
         return oriented((self.cropped(frame) - self.dark) / self.flat, self.run.orientation)
@@ -102,17 +123,10 @@ class Corrections:
         Raises
         ------
         SettingsError
-            The frame has counts that its bit depth cannot have.
+            See `checked`.
         """
-        raw, top = self.cropped(frame), 2**self.run.bits - 1
-        low, high = int(raw.min()), int(raw.max())
-        if low < 0 or high > top:
-            raise SettingsError(
-                f"Frame {number} has counts from {low} to {high}, which is not possible with {self.run.bits} bits: "
-                f"{_bits_advice(raw, self.run.bits)}."
-            )
-        turn = self.run.orientation
-        full = oriented(raw >= top, turn)
+        raw, turn = self.checked(frame, number), self.run.orientation
+        full = oriented(raw >= self.top, turn)
         saturated = int(self._blocks(full).any(axis=(1, 3)).sum())
         if self.exact:
             counts = self._blocks(oriented(raw, turn)).sum(axis=(1, 3), dtype=np.uint64)

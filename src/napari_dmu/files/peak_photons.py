@@ -34,7 +34,7 @@ def photons_of_all_on(run: CameraRun, folder: Path, shape: tuple[int, int], corr
     """
     assert run.all_on is not None
     frame = mean_frame(folder, run.all_on, "all_on frame", shape, run.step)
-    full = float((corrections.cropped(frame) >= 2**run.bits - 1).mean())
+    full = float((corrections.cropped(frame) >= corrections.top).mean())
     if full >= 1 - BRIGHT_PERCENTILE / 100:
         raise SettingsError(
             f"The all_on frame '{run.all_on}' is saturated where it is brightest: expose all frames for a shorter "

@@ -42,8 +42,8 @@ def measure_registration(run: str | os.PathLike[str], frames: Sequence[str | os.
         )
     stack = open_frames(Path.cwd(), [str(Path(frame).absolute()) for frame in frames], settings.step)
     corrections = corrections_of(settings, where.parent, stack, acquisition.bin)
-    pictures, top = [stack[number] for number in range(len(stack))], 2**settings.bits - 1
-    if full := sum(int((corrections.cropped(picture) >= top).sum()) for picture in pictures):
+    pictures = [stack[number] for number in range(len(stack))]
+    if full := sum(int((corrections.checked(p, n) >= corrections.top).sum()) for n, p in enumerate(pictures)):
         raise SettingsError(
             f"The frames of dots are saturated in {full} pixels, which moves the dots: expose them for a shorter time."
         )
