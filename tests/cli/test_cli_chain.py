@@ -182,7 +182,7 @@ def test_one_channel_is_measured_and_scored_by_itself(command: Command, sample: 
     both, m, r = (tmp_path / f"{name}.tif" for name in ("both", "m", "r"))
     run = command("simulate", both, "-o", m)
     assert run.status == 0
-    assert "The 2 channels of 'both' share one intensity range" in run.err
+    assert "The 2 channels of the image share one intensity range" in run.err
     command("reconstruct", m, "-o", r)
     run = command("compare", r, both, "--json")
     assert "choose one with --channel" in run.err

@@ -100,6 +100,21 @@ def test_what_the_reader_says_of_files_is_passed_on(command: Command, config: Pa
     assert command("run", config).err == first.err
 
 
+def test_what_is_true_of_several_images_is_said_once(command: Command, config: Path, sample: Path) -> None:
+    image = tifffile.imread(sample).astype(np.uint8)[:64, :64]
+    for name in ("x", "y"):
+        channels = {"photometric": "minisblack", "metadata": {"axes": "CYX"}}
+        tifffile.imwrite(config.parent / "extra" / f"{name}.ome.tif", np.stack([image, image]), **channels)
+        mask = np.stack([image > 20] * 2).astype(np.uint8)
+        tifffile.imwrite(config.parent / "masks" / f"{name}.tif", 255 - mask, photometric="miniswhite")
+    config.write_text(config.read_text(encoding="utf-8").replace(f"{sample}, ", ""), encoding="utf-8")
+    run = command("run", config)
+    assert run.status == 0, run
+    assert run.err.count("Note: x.ome.tif and 1 more: The 2 channels of the image share one intensity range") == 1
+    assert run.err.count("Note: x.ome.tif and 1 more: Mask: The file stores white as 0") == 1
+    assert "y.ome.tif" not in run.err
+
+
 def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: Path) -> None:
     (config.parent / "extra" / "broken.tif").write_bytes(b"II*\0")
     run = command("run", config)

@@ -232,7 +232,8 @@ def take(
     pair = {} if truth is None or cells is None else {"labels": cells.labels, "truth_labels": truth.data}
     limits = settings.intensity_range
     comparison = verbs.compare(image, specimen.data, intensity_range=limits, cancel=cancel, **pair)
-    notes = [*specimen.notes, *shared_range(specimen, "channel"), *(truth.notes if truth else ())]
+    notes = [*specimen.notes, *shared_range(specimen, "channel")]
+    notes += [] if truth is None else [f"Mask: {note}" for note in truth.notes]
     notes += [measurement.info.saturation_note, *comparison.notes]
     if "measurement" in settings.keep:
         write_measurement(job.result(MEASUREMENT), measurement)

@@ -233,8 +233,8 @@ def shared_range(specimen: Specimen, option: str) -> tuple[str, ...]:
     if count == 1:
         return ()
     return (
-        f"The {count} channels of '{specimen.name}' share one intensity range, so that dim ones get a fraction of the "
-        f"light and score too high: choose one with {option}.",
+        f"The {count} channels of the image share one intensity range, so that dim ones get a fraction of the light "
+        f"and score too high: choose one with {option}.",
     )
 
 
