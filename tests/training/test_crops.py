@@ -194,8 +194,8 @@ def test_unusable_folders_are_refused_with_a_sentence(tmp_path: Path) -> None:
     refused()
     tifffile.imwrite(tmp_path / "images" / "a.tif", np.ones((3, 8, 8), dtype=np.uint8), photometric="minisblack")
     refused(masks=False)
-    tifffile.imwrite(tmp_path / "images" / "a.tif", np.ones((8, 8, 3), dtype=np.uint8), photometric="rgb")
-    with pytest.raises(SpecimenError, match="colour") as refusal:
+    tifffile.imwrite(tmp_path / "images" / "a.tif", np.eye(8, 3)[None].repeat(8, 0).astype(np.uint8), photometric="rgb")
+    with pytest.raises(SpecimenError, match="save it as one grey channel") as refusal:
         read_examples(tmp_path, masks=False)
     assert_sentence(refusal.value)
     assert "luminance" not in str(refusal.value)
@@ -262,6 +262,16 @@ def test_images_and_masks_are_read_as_those_that_are_measured(tmp_path: Path, ph
     measured = read_specimen(tmp_path / "images" / "a.tif").data
     np.testing.assert_array_equal(example.specimen, as_example("", measured, None).specimen)
     np.testing.assert_array_equal(example.labels, measured)
+
+
+def test_images_and_masks_may_be_grey_in_files_for_colours(tmp_path: Path) -> None:
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "a.tif", np.stack([grey] * 3, axis=-1), photometric="rgb")
+    (example,) = read_examples(tmp_path, masks=True)
+    np.testing.assert_array_equal(example.specimen, as_example("", grey, None).specimen)
+    np.testing.assert_array_equal(example.labels, grey)
 
 
 def test_an_image_with_axes_of_one_entry_is_a_plane(tmp_path: Path) -> None:

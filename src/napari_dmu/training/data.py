@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_dmu.errors import FileError, SettingsError, SpecimenError
-from napari_dmu.files.specimen import read_specimen
+from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.files.specimen import read_grey
 from napari_dmu.microscope.measurement import check_plane, intensity_range, normalise
 from napari_dmu.segmentation.instances import depths
 
@@ -98,10 +98,7 @@ def read_plane(folder: Path, name: str, *, masks: bool) -> tuple[NDArray[Any], N
 
 def _stored(path: Path) -> NDArray[Any]:
     """The values (Y, X) of a file, read as everywhere else: trained on is what will be measured."""
-    try:
-        stored = read_specimen(path).data
-    except SpecimenError as error:  # no recipe asks for the luminance
-        raise SpecimenError(str(error).replace("read it with luminance=True, or save", "save")) from error
+    stored = read_grey(path).data  # no recipe asks for the luminance
     if any(length > 1 for length in stored.shape[:-2]):
         raise FileError(f"{path.name} has {stored.ndim} axes, training images have two: split it into planes.")
     return np.asarray(stored).reshape(stored.shape[-2:])
@@ -128,7 +125,7 @@ def read_examples(
 
     Raises
     ------
-    FileError
+    FileError, SpecimenError
         Where there is no image, or one is damaged, or has no mask of the same name and size although masks are wanted.
     SettingsError
         Where an entry of ``files`` or ``skip`` fits no image.
