@@ -99,6 +99,26 @@ def test_an_image_is_known_again_by_its_content(base: Path, how: str) -> None:
         assert [o.state for o in go(base, folder)] == ["done", "was there"]
 
 
+def test_a_file_that_was_touched_is_read_once_to_know_it(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the run, for the image itself, and for its new record: big files take long."""
+    go(base, "A/a1.tif")
+    shutil.copyfile(base / "A" / "a1.tif", base / "B" / "a1.tif")
+    opened: list[Path] = []
+    usual = Path.open
+
+    def watched(path: Path, mode: str = "r", *rest: Any, **options: Any) -> Any:
+        opened.extend([path] * (mode == "rb" and path.parent == base / "B"))
+        return usual(path, mode, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", watched)
+        assert [o.state for o in go(base, "B/a1.tif")] == ["was there"]
+    assert len(opened) == 1
+    write(base / "B" / "a1.tif", 8)  # the same size, another time and content
+    (base / "A" / "a1.tif").unlink()
+    assert [o.state for o in go(base, "B/a1.tif")] == ["done"]
+
+
 def test_an_image_with_another_mask_is_done_anew(base: Path) -> None:
     (base / "masks").mkdir()
     for state, number in (("done", 1), ("was there", 1), ("done", 2)):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,6 +24,7 @@ RECORD = ".run.json"
 # What of a set's header its results depend on; the hash is that of the tensors alone.
 DECISIVE = {"acquisition", "decoder", "head", "instances"}
 _BLOCK = 2**20  # bytes of a file that are read at once
+_REMEMBERED = 4096  # files whose fingerprints are
 Figures: TypeAlias = dict[str, float | int | None]
 
 
@@ -117,8 +119,8 @@ def refuse_mixing(jobs: Sequence[BatchJob], wanted: str) -> None:
             )
 
 
-def _record_files(folder: Path) -> Iterator[Path]:
-    return iter(sorted(folder.glob(f"*{RECORD}")))
+def _record_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"*{RECORD}"))
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -143,14 +145,14 @@ def _paths(job: BatchJob) -> list[Path]:
 
 def _as_it_is(path: Path) -> KeptFile:
     size, changed = _size_and_change(path)
-    return KeptFile(path=_place(path), size=size, changed=changed, sha256=_fingerprint(path))
+    return KeptFile(path=_place(path), size=size, changed=changed, sha256=_fingerprint(path, size, changed))
 
 
 def _is_as_it_was(path: Path, kept: KeptFile) -> bool:
     """Whether a file is the one that was kept, wherever it lies by now; read only where it was moved or touched."""
     size, changed = _size_and_change(path)
     untouched = (_place(path), changed) == (kept.path, kept.changed)
-    return size == kept.size and (untouched or _fingerprint(path) == kept.sha256)
+    return size == kept.size and (untouched or _fingerprint(path, size, changed) == kept.sha256)
 
 
 def _is_of_another(image: Path, kept: KeptFile) -> bool:
@@ -180,8 +182,9 @@ def _size_and_change(path: Path) -> tuple[int, int]:
     return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
 
 
-def _fingerprint(path: Path) -> str:
-    """sha256 over the bytes, and the names in an OME-Zarr."""
+@lru_cache(maxsize=_REMEMBERED)
+def _fingerprint(path: Path, size: int, changed: int) -> str:
+    """sha256 over the bytes, and the names in an OME-Zarr; a big file is read once for all that ask, as it is now."""
     digest = hashlib.sha256()
     for part in _parts(path):
         digest.update(part.relative_to(path).as_posix().encode("utf-8", "surrogatepass"))
