@@ -128,7 +128,12 @@ def test_what_failed_is_noted_and_the_status_says_so(command: Command, config: P
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("images: [", "not valid YAML"), ("- 1", "no named settings"), ("images: a.tif\noutput: out\nraito: 4", "raito")],
+    [
+        ("images: [", "not valid YAML"),
+        ("seed: 2026-02-30", "not valid YAML"),
+        ("- 1", "no named settings"),
+        ("images: a.tif\noutput: out\nraito: 4", "raito"),
+    ],
 )
 def test_a_bad_settings_file_is_refused_with_a_sentence(
     command: Command, tmp_path: Path, text: str, words: str

@@ -17,7 +17,7 @@ from napari_dmu.engine import verbs
 from napari_dmu.errors import DmuError, FileError, PatternSetError, SettingsError
 from napari_dmu.files import read_measurement, read_specimen, write_measurement
 from napari_dmu.files.camera import read_camera
-from napari_dmu.files.camera_run import CameraRun, read_run
+from napari_dmu.files.camera_run import CameraRun, is_run, read_run
 from napari_dmu.files.frame_stack import FrameStack, open_frames
 from napari_dmu.files.frames import FRACTION
 from napari_dmu.files.measurement import files_of_measurement
@@ -468,9 +468,12 @@ def test_frames_stored_as_colours_are_refused_with_a_way_out(tmp_path: Path) -> 
     assert_sentence(caught.value)
 
 
-@pytest.mark.parametrize("text", ["frames: [a", "just words", "", "- a\n- b", "a: !!python/object:os.system {}"])
+@pytest.mark.parametrize(
+    "text", ["frames: [a", "just words", "", "- a\n- b", "a: !!python/object:os.system {}", "a: 2026-02-30"]
+)
 def test_a_file_that_is_no_run_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.yml").write_text(text)
+    assert not is_run(tmp_path / "run.yml")
     with pytest.raises(FileError) as caught:
         read_measurement(tmp_path / "run.yml")
     assert_sentence(caught.value)

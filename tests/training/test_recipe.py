@@ -146,7 +146,7 @@ def test_the_recipes_that_shipped_sets_were_made_with_are_valid(path: Path) -> N
     Recipe.model_validate(read_header(path).provenance.recipe)
 
 
-@pytest.mark.parametrize("content", [b"a: [1, 2", b"\xff\xfe\x00\x01", b"a: b: c"])
+@pytest.mark.parametrize("content", [b"a: [1, 2", b"\xff\xfe\x00\x01", b"a: b: c", b"a: 2026-02-30"])
 def test_what_is_no_yaml_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.yaml"
     path.write_bytes(content)

@@ -172,7 +172,7 @@ def is_run(path: str | os.PathLike[str]) -> bool:
     try:
         with Path(path).open(encoding="utf-8") as stream:
             raw = yaml.safe_load(stream.read(_PROBE))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, yaml.YAMLError):
         return False
     return isinstance(raw, dict) and {"frames", "set", "ratio"} <= raw.keys()
 
@@ -194,7 +194,7 @@ def read_run(path: str | os.PathLike[str]) -> CameraRun:
         raw = yaml.safe_load(where.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"'{where}' cannot be read ({error.strerror}): check the name and the folder.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no text, or a date that no calendar has
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
         raise FileError(f"'{where.name}' is no valid YAML{line}: check its colons, quotes and indents.") from error

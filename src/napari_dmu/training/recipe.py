@@ -318,5 +318,5 @@ def _read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise FileError(f"The recipe {path} cannot be read: check the name.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no text, or a date that no calendar has
         raise FileError(f"The recipe {path.name} is not valid YAML: see the files in recipes/.") from error
