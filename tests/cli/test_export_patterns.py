@@ -65,7 +65,17 @@ def test_the_run_file_names_the_set_and_is_kept(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == ""
     run.write_text(filled.replace(made.hash, "0" * 64), encoding="utf-8")
     assert main(again) == 0
-    assert "is not of this set: " in capsys.readouterr().err
+    assert "is kept, without this set_hash: " in capsys.readouterr().err
+
+
+def test_the_run_file_holds_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_DMU_SETS", str(tmp_path))
+    for name in ("on", "7", "thin: # 2"):
+        make_set(tmp_path / "odd.dmu.safetensors", name=name)
+        out = ["-o", str(tmp_path / name[:4]), "--dmd", "64x48"]
+        assert main(["export-patterns", "--set", name, "--ratio", "4", "--family", "raster", *out]) == 0
+        text = (tmp_path / name[:4] / "run.yaml").read_text(encoding="utf-8")
+        assert yaml.safe_load(text)["set"] == name
 
 
 def test_the_run_file_is_the_example_of_the_documentation(tmp_path: Path, project: Path) -> None:

@@ -64,7 +64,7 @@ def export_patterns(
     run = (output / RUN).read_text(encoding="utf-8", errors="replace")
     if manifest.set_hash not in run:
         note(
-            f"{output / RUN} was there before and is kept, and is not of this set: correct its set, ratio and set_hash."
+            f"{output / RUN} was there before and is kept, without this set_hash: correct its set, ratio and set_hash."
         )
     pixel = "" if manifest.pixel_pitch is None else f", a pattern pixel of {manifest.pixel_pitch:g} µm"
     frames = len(manifest.frames) + len(manifest.packed)

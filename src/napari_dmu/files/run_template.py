@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from napari_dmu.files.manifest import Manifest
 
 _REST = """\
@@ -25,9 +27,13 @@ _REST = """\
 
 
 def run_template(manifest: Manifest) -> str:
-    """A camera run with the pattern set of an export filled in, and all else as comments."""
+    """A camera run with the pattern set of an export filled in, and all else as comments.
+
+    Its name is in quotes, since a set may be called "on" or "4".
+    """
     return (
         f"# Camera frames of {manifest.exposures} patterns; paths are relative to this file.\n"
-        f"set: {manifest.set_name}\nratio: {manifest.ratio:g}\nfamily: {manifest.family}\n"
+        f"set: {json.dumps(manifest.set_name, ensure_ascii=False)}\n"
+        f"ratio: {manifest.ratio:g}\nfamily: {manifest.family}\n"
         f"set_hash: {manifest.set_hash}   # refuses to decode with another set\n{_REST}"
     )
