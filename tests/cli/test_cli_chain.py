@@ -195,6 +195,11 @@ def test_one_channel_is_measured_and_scored_by_itself(command: Command, sample: 
     command("reconstruct", m, "-o", r)
     assert scores(command, r, both, "--channel", 0) == scores(command, r, sample)
 
+    labels = sample.with_name("nuclei_2d_labels.tif")
+    write_image(tmp_path / "mask.tif", tifffile.imread(labels)[None], axes="cyx", scale=(1,) * 3, units=("pixel",) * 3)
+    pair = ("--labels", labels, "--truth-labels", tmp_path / "mask.tif")  # that has no second channel, and needs none
+    assert scores(command, r, both, "--channel", 1, *pair)["f1"] == 1
+
     for verb in (("simulate", both, "-o", m), ("compare", r, both)):
         assert "has 2 channels, from 0 to 1: there is no 2." in command(*verb, "--channel", 2).sentence()
 

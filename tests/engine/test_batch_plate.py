@@ -109,6 +109,15 @@ def test_masks_are_a_plate_or_files(base: Path) -> None:
         assert outcome.figures["f1"] > 0.8
 
 
+def test_of_a_mask_with_channels_that_of_the_image_counts(base: Path) -> None:
+    write_plate(base / "screen.ome.zarr", {"A/1": 1})
+    (base / "masks").mkdir()
+    mask = cells(0, mask=True)
+    write_image(base / "masks" / "screen_A1.tif", np.concatenate([0 * mask, mask]), labels=True, **AXES)
+    (outcome,) = go(base, channel=1, truth="masks", keep=[])
+    assert outcome.figures["truth_count"] == mask.max()
+
+
 def test_without_a_channel_all_are_measured_and_what_they_share_is_said(base: Path) -> None:
     write_plate(base / "screen.ome.zarr", {"A/1": 1})
     (outcome,) = go(base)

@@ -54,15 +54,15 @@ def compare(
 
     And cells with the true cells, where both are given. Figures are means over planes.
     """
-    from napari_dmu.cli.reading import of_channel, read_channel
+    from napari_dmu.cli.reading import read_channel
     from napari_dmu.cli.running import Work, counted, note, notes_of, print_table, say
     from napari_dmu.errors import SettingsError
-    from napari_dmu.files.specimen import read_grey, shared_range
+    from napari_dmu.files.specimen import read_mask, shared_range
 
     if (labels is None) != (truth_labels is None):
         raise SettingsError("Cells are compared in pairs: give both --labels and --truth-labels, or neither.")
     images = {path: read_channel(path, luminance=luminance, channel=channel) for path in (reconstruction, truth)}
-    cells = {path: of_channel(read_grey(path), channel) for path in (labels, truth_labels) if path is not None}
+    cells = {path: read_mask(path, channel) for path in (labels, truth_labels) if path is not None}
 
     from napari_dmu.engine import verbs
 

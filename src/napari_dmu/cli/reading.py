@@ -20,13 +20,9 @@ def read_image(path: Path, *, luminance: bool) -> Specimen:
 
 def read_channel(path: Path, *, luminance: bool, channel: int | None) -> Specimen:
     """An image file, or the one channel of it that was chosen."""
-    return of_channel(read_image(path, luminance=luminance), channel)
-
-
-def of_channel(image: Specimen, channel: int | None) -> Specimen:
-    """The one channel of an image that was chosen, if one was."""
     from napari_dmu.files.specimen import one_channel
 
+    image = read_image(path, luminance=luminance)
     return image if channel is None else one_channel(image, channel)
 
 

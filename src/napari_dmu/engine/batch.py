@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -194,7 +193,7 @@ def take(
     from napari_dmu.engine import verbs
     from napari_dmu.engine.cells import cell_table
     from napari_dmu.files.measurement import write_measurement
-    from napari_dmu.files.specimen import one_channel, read_image, shared_range, write_like
+    from napari_dmu.files.specimen import one_channel, read_image, read_mask, shared_range, write_like
     from napari_dmu.files.table import write_table
 
     start, files = time.perf_counter(), files_now(job)
@@ -202,7 +201,7 @@ def take(
     if settings.channel is not None:
         specimen = one_channel(specimen, settings.channel)
     _check_place(specimen)
-    truth = None if job.truth is None else _true_cells(job.truth, settings)
+    truth = None if job.truth is None else read_mask(job.truth, settings.channel)
     measurement = verbs.simulate(
         specimen.data,
         instrument,
@@ -259,15 +258,6 @@ def _check_place(specimen: Specimen) -> None:
         geometry_of(len(specimen.data.shape), **specimen.placed)
     except SettingsError as error:
         raise SpecimenError(str(error)) from error
-
-
-def _true_cells(path: Path, settings: RunSettings) -> Specimen:
-    """The mask of an image; of one channel, where the image's has been taken, that has no place in its axes."""
-    from napari_dmu.files.specimen import one_channel, read_grey
-
-    mask = read_grey(path)
-    alone = "c" in mask.axes and mask.data.shape[mask.axes.index("c")] == 1
-    return one_channel(mask, 0) if alone and settings.channel is not None else mask
 
 
 def _cells(

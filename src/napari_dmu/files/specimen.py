@@ -193,6 +193,15 @@ def read_grey(path: Path) -> Specimen:
     return _no_measurement(read_with_note(path, colours="equal")[0], path)
 
 
+def read_mask(path: Path, channel: int | None) -> Specimen:
+    """A mask, as `read_grey` takes it, for an image of which one channel was taken: that channel, or its only one."""
+    mask = read_grey(path)
+    if channel is None:
+        return mask
+    alone = "c" in mask.axes and mask.data.shape[mask.axes.index("c")] == 1
+    return one_channel(mask, 0 if alone else channel)
+
+
 def _no_measurement(image: Specimen, path: Path) -> Specimen:
     if "pattern" in image.axes:
         raise SpecimenError(f"'{path.name}' is a measurement: give the image itself, or its reconstruction.")
