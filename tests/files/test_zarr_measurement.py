@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -281,6 +282,20 @@ def test_a_mirrored_specimen_comes_back(tmp_path: Path) -> None:
     m = replace(m, info=m.info.model_copy(update={"scale": (-0.5, 0.5)}))
     write_measurement(tmp_path / "m.ome.zarr", m)
     assert read_measurement(tmp_path / "m.ome.zarr").info == m.info
+
+
+def test_the_luminance_of_a_deep_chunk_takes_little_more_than_its_channels(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 999, (3, 64, 128, 128)).astype("u2")
+    axes = [{"name": "c", "type": "channel"}, *({"name": name, "type": "space"} for name in "zyx")]
+    multiscale = {"axes": axes, "datasets": [{"path": "0"}]}
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", attributes={"ome": {"multiscales": [multiscale]}})
+    group.create_array("0", data=image, chunks=(1, *image.shape[1:]))
+    stack = as_stack(read_specimen(tmp_path / "a.zarr", luminance=True).data)
+    tracemalloc.start()
+    np.testing.assert_array_equal(plane(stack, 5), luminance_of(np.moveaxis(image[:, 5], 0, -1)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * image[0].nbytes
 
 
 def test_the_luminance_of_three_channels(tmp_path: Path) -> None:

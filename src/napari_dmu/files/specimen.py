@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_dmu.errors import FileError, SpecimenError
 from napari_dmu.files.calibration import PIXEL
@@ -247,6 +248,14 @@ def shared_range(specimen: Specimen, option: str) -> tuple[str, ...]:
     )
 
 
+def _bright(*colours: NDArray[Any]) -> NDArray[Any]:
+    """Luminance of a chunk, plane by plane: all of a deep one at once takes several times its memory."""
+    found = np.empty_like(colours[0])
+    for index in np.ndindex(*found.shape[:-2]):
+        found[index] = luminance_of(np.stack([colour[index] for colour in colours], axis=-1))
+    return found
+
+
 def _added_up(specimen: Specimen) -> Specimen:
     """Red, green and blue of an OME-Zarr as luminance, lazily; an image without several channels as it is."""
     channels = int(specimen.data.shape[specimen.axes.index("c")]) if "c" in specimen.axes else 1
@@ -260,9 +269,7 @@ def _added_up(specimen: Specimen) -> Specimen:
     import dask.array as da
 
     colours = [one_channel(specimen, number) for number in range(3)]
-    data = da.map_blocks(
-        lambda *planes: luminance_of(np.stack(planes, axis=-1)), *(c.data for c in colours), dtype=specimen.data.dtype
-    )
+    data = da.map_blocks(_bright, *(colour.data for colour in colours), dtype=specimen.data.dtype)
     return replace(colours[0], data=data, notes=(*specimen.notes, ADDED_UP))
 
 
