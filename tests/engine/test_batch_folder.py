@@ -17,7 +17,8 @@ from support import assert_sentence, discs, make_set
 from napari_dmu.engine import batch_record
 from napari_dmu.engine.batch import BatchOutcome, run_batch
 from napari_dmu.engine.batch_plan import plan_run, run_settings
-from napari_dmu.errors import SettingsError
+from napari_dmu.engine.progress import CancelToken, Progress
+from napari_dmu.errors import Cancelled, SettingsError
 from napari_dmu.segmentation.registry import SegmenterInfo
 from napari_dmu.zoo.header import read_header
 from napari_dmu.zoo.pattern_set import write_header
@@ -40,10 +41,12 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def go(base: Path, images: str, **changes: Any) -> list[BatchOutcome]:
+def go(
+    base: Path, images: str, *, cancel: CancelToken | None = None, progress: Progress | None = None, **changes: Any
+) -> list[BatchOutcome]:
     usual = {"output": "out", "set": "discs", "ratio": 4, "family": "raster", "keep": ["labels"]}
     chosen = run_settings({"images": images, **usual, **changes}, "run.yaml")
-    return run_batch(plan_run(chosen, base), chosen, device="cpu")
+    return run_batch(plan_run(chosen, base), chosen, device="cpu", cancel=cancel, progress=progress)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -117,6 +120,20 @@ def test_a_file_that_was_touched_is_read_once_to_know_it(base: Path, monkeypatch
     write(base / "B" / "a1.tif", 8)  # the same size, another time and content
     (base / "A" / "a1.tif").unlink()
     assert [o.state for o in go(base, "B/a1.tif")] == ["done"]
+
+
+def test_who_stops_does_not_wait_for_the_other_images(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a folder that was moved are read to be known again."""
+    go(base, "A")
+    (base / "A").rename(base / "C")
+    token, seen = CancelToken(), []
+    usual = batch_record._fingerprint
+    monkeypatch.setattr(batch_record, "_fingerprint", lambda path, *now: (seen.append(path.name), usual(path, *now))[1])
+    with pytest.raises(Cancelled):
+        go(base, "C", cancel=token, progress=lambda *_: token.cancel())
+    assert seen == ["a1.tif"]
+    with (base / "out" / "scores.csv").open(encoding="utf-8") as file:
+        assert [row["image"] for row in csv.DictReader(file)] == ["a1.tif", "a2.tif"]
 
 
 def test_an_image_with_another_mask_is_done_anew(base: Path) -> None:

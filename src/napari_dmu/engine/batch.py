@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -103,14 +104,8 @@ def run_batch(
             report(progress, len(done), len(jobs), readable(outcome.job.name))
     finally:
         if done:
-            _write_scores(jobs, _so_far(jobs, done))
+            _write_scores(jobs[0].folder, [done[number] for number in sorted(done)])
     return [done[number] for number in range(len(jobs))]
-
-
-def _so_far(jobs: Sequence[BatchJob], done: dict[int, BatchOutcome]) -> list[BatchOutcome]:
-    """What became of the images, with those that this call did not get to where an earlier one has done them."""
-    found = (done.get(number) or _there(job) for number, job in enumerate(jobs))
-    return [outcome for outcome in found if outcome is not None]
 
 
 def _there(job: BatchJob) -> BatchOutcome | None:
@@ -282,13 +277,12 @@ def _figures(comparison: Comparison, cells: Cells | None) -> Figures:
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in found.items()}
 
 
-def _write_scores(jobs: Sequence[BatchJob], outcomes: Sequence[BatchOutcome]) -> None:
-    """One row an image, those of this call first; blank where there is no figure."""
+def _write_scores(folder: Path, outcomes: Sequence[BatchOutcome]) -> None:
+    """One row an image, first those that this call got to; blank where there is no figure."""
     from napari_dmu.files.table import write_table
 
-    folder = jobs[0].folder
     rows = [(o.job.shown, o.state, o.figures) for o in outcomes]
-    rows += [(r.shown, "was there", r.figures) for r in records_of_others(folder, {job.name for job in jobs})]
+    rows += [(r.shown, "was there", r.figures) for r in records_of_others(folder, {o.job.name for o in outcomes})]
     columns: dict[str, Any] = {"image": np.array([shown for shown, _, _ in rows])}
     columns["state"] = np.array([state for _, state, _ in rows])
     for name in FIGURES:
