@@ -244,6 +244,14 @@ def test_rounding_above_all_other_noise_is_warned_about_and_the_suggestion_helps
     assert light_budget(checked_update(fixed, {"gain": 619.0}), patterns).warnings == ()
 
 
+def test_the_converter_that_is_suggested_has_room_for_the_gain_that_is_suggested() -> None:
+    coarse = settings(bits=7, photons=1624.3353, background=2, offset=115)
+    (caution,) = light_budget(coarse, np.ones((2, 16, 16), np.uint8)).warnings
+    assert caution.suggestion.startswith("Use 789 electrons")
+    assert readable_electrons(coarse) / 789 + 115 > 255
+    assert caution.suggestion.endswith("a converter of 9 bits.")
+
+
 def test_offset_that_cuts_read_noise_is_warned_about() -> None:
     patterns = np.ones((2, 16, 16))
     assert topics(light_budget(settings(offset=0, background=0), patterns)) == {"offset"}

@@ -157,7 +157,7 @@ def _rounding(acquisition: Acquisition, budget: Budget, limit: float) -> Caution
     others = math.hypot(n.shot, n.background, n.dark, n.read)
     if n.quantisation <= others or others == 0.0:
         return None
-    gain = math.sqrt(12) * others  # a step s rounds with a standard deviation of s/√12
+    gain = _floor(math.sqrt(12) * others)  # a step s rounds with a standard deviation of s/√12
     bits = math.ceil(math.log2(limit / gain + acquisition.offset + 1))
     return Caution(
         topic="rounding",
@@ -203,7 +203,11 @@ def _sampling(path: str, psf: Psf) -> Caution | None:
     )
 
 
-def _down(value: float) -> str:
+def _floor(value: float) -> float:
     """Three significant figures, never above the value."""
     step = 10.0 ** (np.floor(np.log10(value)) - 2)
-    return written(float(np.floor(value / step + 1e-9) * step), 6)
+    return float(np.floor(value / step + 1e-9) * step)
+
+
+def _down(value: float) -> str:
+    return written(_floor(value), 6)
