@@ -205,6 +205,17 @@ def test_another_specimen_is_shown_on_top_of_all() -> None:
     assert image.name == "two · ×4 discs raster · live"
 
 
+def test_it_is_shown_under_a_mouse_that_rests_in_3d() -> None:
+    """Napari cannot tell of a cell there."""
+    viewer = ViewerModel()
+    layer = viewer.add_image(film())
+    viewer.dims.ndisplay = 3
+    viewer.mouse_over_canvas = True
+    looked_at(viewer, layer)
+    assert live(viewer)[1].visible
+    assert viewer.mouse_over_canvas
+
+
 @pytest.mark.parametrize(("size", "framed"), [((64, 80), False), ((32, 80), True)])
 def test_a_part_has_a_line_around_it_where_it_lies_on_the_rest(size: tuple[int, int], framed: bool) -> None:
     viewer = ViewerModel()

@@ -19,6 +19,7 @@ from napari_dmu.engine.stacks import stack_range
 from napari_dmu.microscope.digits import NARROW
 from napari_dmu.viewer.geometry import part_geometry
 from napari_dmu.viewer.layers import LayerData, SpecimenInput, layer_name, record_of, specimen_shape
+from napari_dmu.viewer.mouse import mouse_elsewhere
 from napari_dmu.viewer.record import Geometry, Kind, RunRecord, read_record
 from napari_dmu.viewer.steps import Choices, Step, Work, run_steps
 
@@ -139,9 +140,10 @@ def show(viewer: Any, made: Sequence[LayerData]) -> bool:
     A layer that the user has hidden stays hidden; one that was set aside comes back, on top.
     """
     active = viewer.layers.selection.active
-    came = [_put(viewer, *live) for live in map(_as_live, made) if live is not None]
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
+    with mouse_elsewhere(viewer):
+        came = [_put(viewer, *live) for live in map(_as_live, made) if live is not None]
+        if active is not None and active in viewer.layers:
+            viewer.layers.selection.active = active
     return any(came)
 
 

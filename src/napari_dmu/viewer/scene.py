@@ -1,7 +1,6 @@
 """What the panel does with the layers of a viewer: takes work from them, adds results, arranges them. No Qt here."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from napari.layers import Image, Layer
@@ -22,6 +21,7 @@ from napari_dmu.viewer.layers import (
     specimen_shape,
 )
 from napari_dmu.viewer.live import frame, set_aside
+from napari_dmu.viewer.mouse import mouse_elsewhere
 from napari_dmu.viewer.reader import is_measurement
 from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.steps import Choices, Work
@@ -157,21 +157,12 @@ class Scene(Finder):
                 self._hide_results()
             elif kinds.get(key_of(layer)) in COLOURS:
                 self._show_run(record_in(layer))
-        with self._mouse_elsewhere():
+        with mouse_elsewhere(self._viewer):
             added = [self._viewer.add_layer(layer) for layer in layers]
             for layer in added:
                 if kinds.get(key_of(layer)) == "matched" and (labels := self.newest("labels", record_in(layer).run)):
                     self._viewer.layers.selection.active = labels  # the status bar tells of its cells
         return added
-
-    @contextmanager
-    def _mouse_elsewhere(self) -> Iterator[None]:
-        """Under a mouse that has not moved since 3D was switched on, napari fails to tell of a cell."""
-        over, self._viewer.mouse_over_canvas = self._viewer.mouse_over_canvas, False
-        try:
-            yield
-        finally:
-            self._viewer.mouse_over_canvas = over
 
     def _hide_results(self) -> None:
         """A new measurement takes the place of all older ones; the eye beside each layer brings it back."""
