@@ -26,8 +26,13 @@ def test_pixels_change_by_other_data_by_painting_and_in_place_but_not_by_another
         return follower.version > version
 
     assert not other_pixels_after(lambda: viewer.dims.set_current_step(0, 2))
+    assert not other_pixels_after(lambda: viewer.dims.transpose())
+    viewer.dims.transpose()
+    viewer.add_image(np.zeros((2, *BLANK.shape)))
+    viewer.dims.set_current_step(0, 1)  # of the other layer
     assert other_pixels_after(lambda: labels.paint((2, 4, 4), 1))
     assert other_pixels_after(labels.undo)
+    viewer.dims.set_current_step(0, 0)  # and back
     labels.data[2] = 1
     assert other_pixels_after(labels.refresh)
     assert other_pixels_after(lambda: setattr(labels, "data", BLANK + 1))

@@ -17,17 +17,18 @@ class Follower:
         self.links = Links()
         self._viewer, self._changed = viewer, changed
         self._layer: Any = None
-        self._drawn: Any = None  # the plane that was drawn last
+        self._drawn: Any = None  # which of the layer's planes was drawn last
 
     def follow(self, layer: Any) -> None:
         """Wait for changes of this layer, and of no other; None for none."""
         if layer is self._layer:
             return
-        self._layer, self._drawn = layer, self._plane()
+        self._layer = layer
         self.version += 1
         self.links.undo()
         if layer is None:
             return
+        self._drawn = self._plane()
         for name in PIXELS:
             if hasattr(layer.events, name):
                 self.links.connect(getattr(layer.events, name), self._on_pixels)
@@ -50,5 +51,5 @@ class Follower:
             self._on_pixels()
 
     def _plane(self) -> Any:
-        dims = self._viewer.dims
-        return tuple(dims.point), tuple(dims.order), dims.ndisplay
+        dims = self._viewer.dims  # of all layers: this one may have fewer axes, the last ones
+        return dims.point[-self._layer.ndim :], [axis - dims.ndim for axis in dims.displayed]
