@@ -17,6 +17,7 @@ from napari_dmu.engine.verbs import compare, load, simulate
 from napari_dmu.errors import SpecimenError
 from napari_dmu.files import write_measurement
 from napari_dmu.viewer.finding import key_of
+from napari_dmu.viewer.grid import AUTOMATIC
 from napari_dmu.viewer.layers import looks_like_mask, measurement_of, record_of
 from napari_dmu.viewer.reader import read_layer
 from napari_dmu.viewer.scene import Scene
@@ -197,7 +198,7 @@ def test_the_grid_is_switched_on_when_all_that_it_shows_is_set() -> None:
     assert all(layer.name_overlay.visible for layer in viewer.layers)  # those too that are hidden now
 
 
-def test_names_and_the_stride_are_put_back() -> None:
+def test_names_columns_and_the_stride_are_put_back() -> None:
     viewer = ViewerModel()
     scene = Scene(viewer)
     specimen, _ = add_pair(viewer, "one", 1)
@@ -208,6 +209,7 @@ def test_names_and_the_stride_are_put_back() -> None:
         scene.arrange(side_by_side=True, specimen=specimen)
         put_back()
         assert viewer.canvas.grid.stride == -2
+        assert tuple(viewer.canvas.grid.shape) == AUTOMATIC  # as the user's they would stay for ever
         assert not any(layer.name_overlay.visible for layer in viewer.layers)
 
 

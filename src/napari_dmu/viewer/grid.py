@@ -56,16 +56,15 @@ class Grid:
 
     def leave(self, *, keep_view: bool) -> None:
         """Switch it off, and put back what is the user's."""
-        grid = self._viewer.canvas.grid
-        grid.enabled = False
+        self._viewer.canvas.grid.enabled = False
         self.release()
-        if tuple(grid.shape) == self._shape:
-            grid.shape = self._shape = AUTOMATIC
         self._fit((False, 0, "", ()), keep_view=keep_view)
 
     def release(self) -> None:
-        """Put back the names of layers and the stride as they were."""
+        """Put back the names of layers, the columns and the stride as they were."""
         grid = self._viewer.canvas.grid
+        if tuple(grid.shape) == self._shape:
+            grid.shape = self._shape = AUTOMATIC
         if self._stride != 1:
             grid.stride, self._stride = self._stride, 1
         for layer in self._viewer.layers:
