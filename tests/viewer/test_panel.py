@@ -344,6 +344,9 @@ def test_a_panel_that_opens_beside_a_grid_leaves_it_on_and_one_that_closes_takes
     qtbot.addWidget(second)
     assert viewer.canvas.grid.enabled
     assert second.side_by_side.isChecked()
+    viewer.window.add_dock_widget(first)
+    assert viewer.layers[0].name_overlay.visible
+    qtbot.waitUntil(lambda: first.settings.budget.idle and second.settings.budget.idle, timeout=WAIT)
 
 
 def test_preferences_are_taken_over_by_an_open_panel(panel_in: Opener, tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ class CompressiveMicroscope(ChoosingView):
         self._runner.rest()
         self._on_grid()
         self._on_layers()
+        if self.side_by_side.isChecked():
+            self._arrange()  # names were taken back
 
     # -- the viewer has changed ----------------------------------------------------------------------
 
