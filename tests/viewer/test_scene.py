@@ -311,6 +311,9 @@ def test_labels_of_any_name_stay_with_the_specimen_they_were_used_for() -> None:
     other, wrong = add_pair(viewer, "two", 2)
     work = compared(scene, other, wrong)
     np.testing.assert_array_equal(work.truth_labels, viewer.layers["expert"].data)
+    viewer.layers.remove("expert")
+    again = viewer.add_labels(discs((64, 80), seed=1)[1], name="one mask")
+    assert compared(scene, other, wrong).truth_labels is again.data
 
 
 def test_the_measurement_that_is_chosen_decides_what_is_compared() -> None:

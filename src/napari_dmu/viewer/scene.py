@@ -90,7 +90,7 @@ class Scene(Finder):
         original = self._specimen_of(record, specimen, specimen_shape(image))
         measured = key_of(original)
         if measured != specimen:  # what is chosen belongs to another specimen
-            truth = self._truths.get(measured, self.truth_for(original))
+            truth = self.usual_truth(measured)
         self._truths[measured] = truth
         labels = self.newest("labels", record.run)
         if labels is not None:
