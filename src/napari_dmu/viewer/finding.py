@@ -6,7 +6,7 @@ from typing import Any
 from napari.layers import Image, Labels
 
 from napari_dmu.viewer.layers import layer_name, looks_like_mask, may_be_mask, record_of, specimen_shape
-from napari_dmu.viewer.naming import is_beside, likeness, name_and_number, named_after
+from napari_dmu.viewer.naming import distance, is_beside, name_and_number, named_after
 from napari_dmu.viewer.record import Kind, RunRecord
 from napari_dmu.viewer.steps import Work
 
@@ -87,7 +87,7 @@ class Finder:
         length = len(name_and_number(specimen)[0])
         closer = [x for x in self._to_measure() if len(name_and_number(x)[0]) > length]
         own = [x for x in fitting if not any(named_after(x, other) for other in closer)]
-        return key_of(min(own, key=lambda x: likeness(x, specimen))) if own else ""
+        return key_of(min(own, key=lambda x: distance(x, specimen))) if own else ""
 
     def to_measure(self, opened: Any = None) -> str:
         """Key of the image that was most likely opened to be measured: this one, or the selected one.

@@ -25,8 +25,8 @@ def is_beside(layer: Any, image: Any) -> bool:
     return longer and named_after(layer, image) and specimen_shape(layer) == specimen_shape(image)
 
 
-def likeness(mask: Any, specimen: Any) -> tuple[bool, bool, int, int]:
-    """How well a mask that is named after a specimen goes with it; the smallest is best.
+def distance(mask: Any, specimen: Any) -> tuple[bool, bool, int, int]:
+    """How far a mask that is named after a specimen is from it: the nearest is taken.
 
     Several files of one name lie in several folders, each beside its mask or the folder of its mask.
     """
