@@ -173,8 +173,7 @@ class Scene(Finder):
                 layer.visible = False
 
     def _show_run(self, compared: RunRecord) -> None:
-        """Cells of a comparison lie on the picture that was compared: not on another one, nor on a mask that is an
-        image, of true cells."""
+        """Leave the picture that was compared in sight under its cells, with no other result and no mask over it."""
         set_aside(self._viewer)
         for layer in self._viewer.layers:
             record = record_of(layer)
