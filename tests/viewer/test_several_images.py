@@ -192,3 +192,15 @@ def test_a_measurement_of_no_open_image_stays_chosen(qtbot: Any, panel_in: Opene
     viewer.add_image(image, name="two")
     assert panel.measurement.key() == chosen != ""
     assert panel.measurement.itemText(0) == "none yet"
+
+
+def test_nobody_is_advised_to_find_cells_with_a_set_that_finds_none(qtbot: Any, panel_in: Opener) -> None:
+    viewer, panel = panel_in()
+    for seed, name in enumerate(("two", "one")):
+        add(viewer, name, seed)
+    if not panel.settings.pattern_set.choose("structures/learned"):
+        pytest.skip("there is no trained pattern set without a segmenter here")
+    qtbot.mouseClick(panel.run_all, Qt.MouseButton.LeftButton)
+    panel.specimen.setCurrentText("two")  # which has no measurement
+    qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+    assert panel.status.text().endswith("Cells were not scored: this pattern set finds none.")

@@ -13,6 +13,7 @@ from napari_dmu.viewer.finding import key_of
 from napari_dmu.viewer.layers import record_of
 from napari_dmu.viewer.live import Request, is_lazy, is_part, part_in_view, sentence
 from napari_dmu.viewer.reader import opened_from_zarr
+from napari_dmu.viewer.record import RunRecord
 from napari_dmu.viewer.scene import Scene
 from napari_dmu.viewer.sentences import LIVE, TITLES, UNTICK, WORKING, about_run_all, reasons, report
 from napari_dmu.viewer.steps import Step, Work, run_steps
@@ -172,7 +173,7 @@ class CompressiveMicroscope(ChoosingView):
     def _refresh(self) -> None:
         """Enable what can be done now, and say of the rest why not."""
         specimen, measurement = self.specimen.key(), self.measurement.key()
-        busy = self._runner.busy
+        busy, chosen = self._runner.busy, self._scene.layer(measurement)
         self.hint.setVisible(not specimen and not measurement)
         self.sample_button.setVisible(not specimen)
         why_not, not_all = reasons(
@@ -181,7 +182,7 @@ class CompressiveMicroscope(ChoosingView):
             pattern_set=self.settings.chosen_set() is not None,
             measurement=bool(measurement),
             image=self._scene.reconstruction_of(measurement, specimen) is not None,
-            no_segmenter=self._no_segmenter(),
+            no_segmenter=self._no_segmenter(None if chosen is None else record_of(chosen)),
         )
         for opener in (self.settings.add_set, self.open_measurement):
             opener.setEnabled(not busy)
@@ -195,10 +196,10 @@ class CompressiveMicroscope(ChoosingView):
         self.live.setToolTip(LIVE if busy else not_all or LIVE)
         self._live.ask()
 
-    def _no_segmenter(self) -> str:
-        layer = self._scene.layer(self.measurement.key())
-        record = None if layer is None or self.settings.other_segmenter() else record_of(layer)
-        return "" if record is None else settings.no_segmenter(record.info.set_hash)
+    def _no_segmenter(self, record: RunRecord | None) -> str:
+        if record is None or self.settings.other_segmenter():
+            return ""
+        return settings.no_segmenter(record.info.set_hash)
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -261,7 +262,7 @@ class CompressiveMicroscope(ChoosingView):
         if chosen:
             self._cards.show(steps, work)
         self._cards.add_figures(work)
-        side_by_side, can_segment = self.side_by_side.isChecked(), not self._no_segmenter()
+        side_by_side, can_segment = self.side_by_side.isChecked(), not self._no_segmenter(work.record)
         self._runner.say(report(steps, work, side_by_side=side_by_side, can_segment=can_segment, named=not chosen))
 
     def _add(self, work: Work, *, chosen: bool) -> None:
