@@ -1,6 +1,7 @@
 """Which mask goes with which image, by their names and files."""
 
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -41,10 +42,11 @@ def test_masks_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, image
         assert truth_of(viewer, viewer.layers[specimen].name) == viewer.layers[truth].name
 
 
-def test_a_mask_of_a_longer_name_is_of_the_image_of_that_name() -> None:
+@pytest.mark.parametrize("image", [IMAGE, da.from_array((1000 * IMAGE).astype(np.uint16))], ids=["read", "lazy"])
+def test_a_mask_of_a_longer_name_is_of_the_image_of_that_name(image: Any) -> None:
     viewer = ViewerModel()
     for name in ("img", "img_2"):
-        viewer.add_image(IMAGE, name=name)
+        viewer.add_image(image, name=name)
     viewer.add_labels(LABELS, name="img_2_mask")
     assert truth_of(viewer, "img_2") == "img_2_mask"
     assert truth_of(viewer, "img") == ""

@@ -85,7 +85,7 @@ class Finder:
         fitting = [x for x in masks if specimen_shape(x) == specimen_shape(specimen) and named_after(x, specimen)]
         # img_2_mask is of img_2, not of img
         length = len(name_and_number(specimen)[0])
-        closer = [x for x in self._to_measure() if len(name_and_number(x)[0]) > length]
+        closer = [x for x in self._pictures() if len(name_and_number(x)[0]) > length]
         own = [x for x in fitting if not any(named_after(x, other) for other in closer)]
         return key_of(min(own, key=lambda x: distance(x, specimen))) if own else ""
 
@@ -97,8 +97,11 @@ class Finder:
         active, fitting = opened or self.layer(self.active_key()), self._to_measure()
         return key_of(active) if active in fitting else key_of(fitting[-1]) if fitting else ""
 
+    def _pictures(self) -> list[Any]:
+        return [x for x in self._images() if not looks_like_mask(x)]
+
     def _to_measure(self) -> list[Any]:
-        images = [x for x in self._images() if not looks_like_mask(x)]
+        images = self._pictures()
         return [x for x in images if not (may_be_mask(x) and any(is_beside(x, other) for other in images))]
 
     def is_live(self, key: str) -> bool:
