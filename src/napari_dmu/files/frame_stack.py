@@ -75,7 +75,7 @@ def frame_files(folder: Path, names: Sequence[str]) -> list[Path]:
     Raises
     ------
     FileError
-        No file fits a pattern.
+        No file fits a pattern, or it is none.
     """
     files: list[Path] = []
     for name in names:
@@ -84,7 +84,13 @@ def frame_files(folder: Path, names: Sequence[str]) -> list[Path]:
             continue
         root = Path(name)
         base, pattern = (Path(root.anchor), str(root.relative_to(root.anchor))) if root.anchor else (folder, name)
-        shown = (file for file in base.glob(pattern) if not file.name.startswith("."))  # as a shell does
+        try:
+            fitting = list(base.glob(pattern))
+        except ValueError as error:  # some versions of Python take ** for whole folders alone
+            raise FileError(
+                f"The pattern {name!r} cannot be understood: write one * for any part of a name."
+            ) from error
+        shown = (file for file in fitting if not file.name.startswith("."))  # as a shell does
         found = sorted((file for file in shown if file.is_file()), key=natural_key)
         if not found:
             raise FileError(f"No file fits {name!r} in '{base}': check 'frames'.")
