@@ -14,7 +14,9 @@ from cli_support import Command
 from PIL import Image
 
 from napari_dmu.cli import demo
+from napari_dmu.engine import panel
 from napari_dmu.files import read_measurement, read_specimen
+from napari_dmu.files.specimen import Specimen
 
 FILES = {
     "specimen.ome.tif",
@@ -170,6 +172,19 @@ napari.run = run
 from napari_dmu.cli.app import main
 raise SystemExit(main(["demo"]))
 """
+
+
+def test_detector_pixels_are_cut_to_a_field_that_is_no_square() -> None:
+    frame = np.arange(6).reshape(2, 3)
+    np.testing.assert_array_equal(panel.enlarged(frame, 4, (7, 10)), np.kron(frame, np.ones((4, 4), int))[:7, :10])
+
+
+def test_the_scale_bar_is_the_longest_round_one_within_a_sixth_of_the_width() -> None:
+    axes, pixel = ("y", "x"), (0.11, 0.11)
+    specimen = Specimen(np.zeros((90, 600)), axes, pixel, (0, 0), ("micrometer",) * 2, "a", False, ())
+    drawn = panel._scale_bar(np.zeros((90, 600, 3), np.uint8), specimen)
+    white = (drawn == 255).all(axis=-1).sum(axis=1)
+    assert white[90 - 18 - 3] == pytest.approx(10 / 0.11, abs=2)  # of 66 µm
 
 
 @pytest.mark.qt

@@ -70,6 +70,7 @@ def test_an_interrupted_training_goes_on(
     assert f"goes on from {NAME}.checkpoint" in run.err
     assert not (tmp_path / NAME).exists()
     assert (tmp_path / f"{NAME}.checkpoint").exists()
+    assert (tmp_path / f"{NAME}.lock").exists()  # as long as there is something to guard
 
     run = command(*arguments)
     assert run.status == 0

@@ -13,6 +13,7 @@ from napari_dmu.engine.verbs import load
 from napari_dmu.files.camera_run import CameraRun
 from napari_dmu.files.dmd import read_export
 from napari_dmu.files.manifest import read_manifest
+from napari_dmu.files.run_template import run_template
 
 COMMAND = ["export-patterns", "--set", "discs", "--ratio", "x4", "--family", "raster"]
 
@@ -47,6 +48,13 @@ def test_an_export_holds_the_patterns_of_the_set(tmp_path: Path, capsys: pytest.
         "run.yaml",
         *(e.file for e in read_manifest(out).frames),
     }
+
+
+def test_a_ratio_that_is_no_whole_number_is_written_as_it_is(tmp_path: Path) -> None:
+    assert main([*COMMAND, "-o", str(tmp_path / "dmd"), "--dmd", "64x48"]) == 0
+    manifest = read_manifest(tmp_path / "dmd")
+    text = run_template(manifest.model_copy(update={"ratio": 16 / 6}))
+    assert yaml.safe_load(text)["ratio"] == pytest.approx(16 / 6, abs=1e-5)
 
 
 def test_the_run_file_names_the_set_and_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -278,6 +278,7 @@ def _plane(**changes: Any) -> PlaneAssessment:
         ),
         ([_plane(), _plane(misfit=731.2)], {}, "Does not fit the data in 1 of 2 planes: "),
         ([_plane(), _plane(misfit=731.2)], {}, "; χ² 731, usual up to 1.6."),
+        ([_plane(misfit=7.31), _plane(misfit=731.2)], {}, "; χ² 731, usual up to 1.6."),  # the worst, not the mean
         ([_plane(), _plane()], {}, "Fits the data in all 2 planes; "),
         ([_plane(relative_spread=0.4)], {}, "but with wider error bars than usual"),
         (

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from support import assert_sentence, discs, make_set
 
 from napari_dmu.engine import batch_record
 from napari_dmu.engine.batch import BatchOutcome, run_batch
-from napari_dmu.engine.batch_plan import plan_run, run_settings
+from napari_dmu.engine.batch_plan import BatchJob, plan_run, run_settings
 from napari_dmu.engine.progress import CancelToken, Progress
 from napari_dmu.errors import Cancelled, SettingsError
 from napari_dmu.segmentation.registry import SegmenterInfo
 from napari_dmu.zoo.header import read_header
-from napari_dmu.zoo.pattern_set import write_header
+from napari_dmu.zoo.pattern_set import read_set, write_header
 
 
 def write(path: Path, seed: int) -> None:
@@ -141,6 +142,92 @@ def test_an_image_with_another_mask_is_done_anew(base: Path) -> None:
     for state, number in (("done", 1), ("was there", 1), ("done", 2)):
         tifffile.imwrite(base / "masks" / "a1.tif", np.full((64, 80), number, np.uint8))
         assert [o.state for o in go(base, "A/a1.tif", truth="masks")] == [state]
+
+
+def test_an_image_whose_mask_came_or_went_is_done_anew(base: Path) -> None:
+    (base / "masks").mkdir()
+    mask = base / "masks" / "a1.tif"
+    for there in (False, True, False):
+        if there:
+            tifffile.imwrite(mask, np.ones((64, 80), np.uint8))
+        else:
+            mask.unlink(missing_ok=True)
+        assert [o.state for o in go(base, "A/a1.tif", truth="masks", keep=[])] == ["done"]
+
+
+def test_what_is_said_of_an_image_and_its_mask_is_kept(base: Path) -> None:
+    (base / "masks").mkdir()
+    labels = discs((64, 80), seed=0)[1].astype(np.uint16)
+    tifffile.imwrite(base / "masks" / "a1.tif", 65535 - labels, photometric="miniswhite")
+    (first,), (again,) = (go(base, "A/a1.tif", truth="masks") for _ in range(2))
+    assert (first.state, again.state) == ("done", "was there")
+    assert any("stores white as 0" in note for note in first.notes)
+    assert again.notes == first.notes
+
+
+def test_a_figure_that_is_infinite_is_blank_in_the_table_and_null_in_the_record(base: Path) -> None:
+    tifffile.imwrite(base / "A" / "flat.tif", np.full((64, 80), 7, np.uint16))
+    (outcome,) = go(base, "A/flat.tif")
+    assert outcome.state == "done", outcome.error
+    assert outcome.figures["nrmse"] is None
+    assert "Infinity" not in (base / "out" / "flat.run.json").read_text()
+    with (base / "out" / "scores.csv").open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert row["nrmse"] == ""
+    assert row["ssim"] != ""
+
+
+def test_results_that_were_moved_are_known_again(base: Path) -> None:
+    go(base, "A/a1.tif")
+    (base / "out").rename(base / "moved")
+    assert [o.state for o in go(base, "A/a1.tif", output="moved")] == ["was there"]
+
+
+@pytest.mark.parametrize("what", ["its size", "its place"])
+def test_an_image_with_the_time_of_another_is_done_anew(base: Path, what: str) -> None:
+    """Copies and archives keep the time of change."""
+    image = base / "A" / "a1.tif"
+    go(base, "A/a1.tif")
+    time = image.stat().st_mtime_ns
+    if what == "its size":
+        tifffile.imwrite(image, np.rint(3000 * discs((64, 90), seed=5)[0]).astype(np.uint16))
+    else:
+        image.unlink()
+        image = base / "C" / "a1.tif"
+        write(image, 5)
+    os.utime(image, ns=(time, time))
+    assert [o.state for o in go(base, f"{image.parent.name}/a1.tif")] == ["done"]
+
+
+def test_files_of_an_ome_zarr_are_told_by_their_names_and_the_newest_of_them(base: Path) -> None:
+    job = BatchJob("a", base / "a.zarr", None, base / "out", "a.zarr")
+    job.image.mkdir()
+    for number, name in enumerate("01"):
+        (job.image / name).write_bytes(bytes([number]))
+        os.utime(job.image / name, ns=(0, 10**9 * (number + 1)))
+    (before,) = batch_record.files_now(job)
+    assert (before.size, before.changed) == (2, 2 * 10**9)
+    (job.image / "1").rename(job.image / "2")
+    batch_record._fingerprint.cache_clear()  # as in another process
+    (after,) = batch_record.files_now(job)
+    assert after.sha256 != before.sha256
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "{", ""])
+def test_a_damaged_record_is_made_anew(base: Path, text: str) -> None:
+    job = plan_run(run_settings({"images": "A/a1.tif", "output": "out"}, "run.yaml"), base)[0]
+    job.result(".run.json").write_text(text)
+    batch_record.refuse_mixing([job], "any")
+    assert batch_record.record_of_unchanged(job) is None
+
+
+@pytest.mark.parametrize("network", ["decoder", "head"])
+def test_the_networks_of_a_set_decide_its_results(base: Path, network: str) -> None:
+    chosen = run_settings({"images": "A", "output": "out"}, "run.yaml")
+    instrument = read_set(base / "sets" / "discs.dmu.safetensors")
+    other = replace(getattr(instrument.header, network), blocks=(7, 7))
+    changed = replace(instrument, header=instrument.header.model_copy(update={network: other}))
+    assert batch_record.made_from(chosen, changed) != batch_record.made_from(chosen, instrument)
 
 
 @pytest.mark.parametrize("what", ["acquisition", "instances", "version", "segmenter"])

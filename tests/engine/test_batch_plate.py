@@ -118,6 +118,15 @@ def test_of_a_mask_with_channels_that_of_the_image_counts(base: Path) -> None:
     assert outcome.figures["truth_count"] == mask.max()
 
 
+def test_an_only_channel_stays_in_image_and_mask_where_none_is_chosen(base: Path) -> None:
+    for folder, mask in (("images", False), ("masks", True)):
+        (base / folder).mkdir()
+        write_image(base / folder / "a.ome.zarr", cells(1, mask=mask)[-1:], labels=mask, **AXES)
+    (outcome,) = go(base, images="images", truth="masks", keep=[])
+    assert outcome.state == "done", outcome.error
+    assert outcome.figures["truth_count"] == cells(1, mask=True)[-1].max()
+
+
 def test_without_a_channel_all_are_measured_and_what_they_share_is_said(base: Path) -> None:
     write_plate(base / "screen.ome.zarr", {"A/1": 1})
     (outcome,) = go(base)

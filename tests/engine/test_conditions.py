@@ -31,6 +31,18 @@ def test_every_detector_measures_and_its_measurement_reconstructs(installed: Pat
     assert image_quality(reconstruct(measurement, device="cpu"), SPECIMEN).psnr > 18
 
 
+def test_light_that_is_named_wins_over_that_among_the_settings(installed: PatternSet) -> None:
+    used = simulate(SPECIMEN, installed, photons=60, acquisition={"photons": 5.0, "read_noise": 4.0}).info.acquisition
+    assert (used.photons, used.read_noise) == (60, 4)
+
+
+@pytest.mark.parametrize("name", ["bin", "exposures", "period"])
+def test_the_geometry_of_the_patterns_is_no_setting(installed: PatternSet, name: str) -> None:
+    with pytest.raises(SettingsError, match=f"The {name} belongs to the patterns") as refusal:
+        simulate(SPECIMEN, installed, acquisition={name: 8})
+    assert_sentence(refusal.value)
+
+
 def test_the_gain_in_use_is_written_down(installed: PatternSet) -> None:
     assert installed.acquisition.gain is None
     measurement = simulate(SPECIMEN, installed, photons=50_000, device="cpu")

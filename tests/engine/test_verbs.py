@@ -16,6 +16,7 @@ from support import assert_sentence, discs, make_set
 
 import napari_dmu as dmu
 from napari_dmu.engine.progress import CancelToken
+from napari_dmu.engine.stacks import fingerprint
 from napari_dmu.errors import Cancelled, DeviceError, DmuError, PatternSetError, SettingsError, SpecimenError
 from napari_dmu.microscope.forward import Microscope
 from napari_dmu.microscope.measurement import Measurement
@@ -172,6 +173,16 @@ def test_dask_stacks_are_read_plane_by_plane(instrument: PatternSet) -> None:
     dmu.simulate(stack, instrument)
     assert sizes
     assert max(sizes) <= SHAPE[0] * SHAPE[1]
+
+
+def test_stacks_are_told_apart_by_their_first_middle_and_last_planes() -> None:
+    stack = movie(5)
+    of_it = fingerprint(stack)
+    assert fingerprint(stack.astype(np.float32)) == of_it
+    for place in ((0, 0, 0), (2, 0, 5), (4, -1, -1)):
+        other = stack.copy()
+        other[place] += 1
+        assert fingerprint(other) != of_it
 
 
 def test_a_lazy_measurement_reconstructs_to_the_same(instrument: PatternSet) -> None:

@@ -133,6 +133,15 @@ def test_hidden_files_are_no_frames(tmp_path: Path) -> None:
     assert len(open_frames(tmp_path, ["*.tif"])) == 1
 
 
+def test_a_pattern_stands_for_files_alone_and_a_name_with_its_signs_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "0.tif").mkdir()
+    for number, name in enumerate(("1.tif", "2[1].tif"), start=1):
+        tifffile.imwrite(tmp_path / name, np.full((8, 8), number, "u2"))
+    stack = open_frames(tmp_path, ["*.tif"])
+    assert [int(stack[number].max()) for number in range(len(stack))] == [1, 2]
+    assert open_frames(tmp_path, ["2[1].tif"])[0][0, 0] == 2
+
+
 def test_a_file_that_changes_while_frames_are_read(tmp_path: Path) -> None:
     for number in range(2):
         tifffile.imwrite(tmp_path / f"{number}.tif", np.zeros((8, 8), "u2"))
@@ -313,6 +322,19 @@ def test_left_aligned_counts_are_those_of_the_camera(tmp_path: Path, instrument:
         assert left.info.notes == ()
 
 
+def test_counts_beside_the_part_that_is_used_do_not_tell_their_alignment(tmp_path: Path) -> None:
+    frames = np.full((4, 18, 18), 500 << 4, np.uint16)
+    frames[:, 0] = 1  # a row of numbers, as some cameras write there
+    roi = {"y": 2, "x": 2, "height": 16, "width": 16}
+    (note,) = read_camera(write_run(tmp_path, frames, roi=roi)).info.notes
+    assert "'left_aligned: true'" in note
+
+
+def test_more_bits_than_the_files_have_room_for_are_not_shifted(tmp_path: Path) -> None:
+    path = write_run(tmp_path, np.full((4, 16, 16), 500, np.uint16), bits=18, left_aligned=True)
+    np.testing.assert_array_equal(read_camera(path).data, 500)
+
+
 @pytest.mark.parametrize(("shift", "bits"), [(4, 12), (2, 14), (0, 0)])
 def test_counts_that_seem_left_aligned_are_told(tmp_path: Path, shift: int, bits: int) -> None:
     frames = np.random.default_rng(0).integers(100, 900, (4, 16, 16)).astype(np.uint16) << shift
@@ -368,6 +390,27 @@ def test_photons_come_from_a_frame_under_all_mirrors(tmp_path: Path, instrument:
     assert tmp_path / "all_on.tif" in files_of_measurement(path)
 
 
+def test_photons_under_all_mirrors_are_those_of_the_light_in_the_part_that_is_used(
+    tmp_path: Path, instrument: PatternSet
+) -> None:
+    """Without background and dark counts, and though a pixel in it and all beside it are saturated."""
+    side, qe, k, background, dark = 2, 0.5, 50.0, 40.0, 30
+    frame = np.full((72, 72), 65535, np.uint16)
+    frame[4:-4, 4:-4] = OFFSET + dark
+    frame[14:22, 15:17] += np.uint16((k * side**2 + background) * qe)
+    frame[30, 30] = 65535
+    tifffile.imwrite(tmp_path / "all_on.tif", frame)
+    tifffile.imwrite(tmp_path / "dark.tif", np.full(frame.shape, OFFSET + dark, np.uint16))
+    settings: dict[str, Any] = {
+        "photons": "auto", "all_on": "all_on.tif", "camera_bin": 2, "quantum_efficiency": qe, "background": background,
+        "dark_current": dark / 0.1, "roi": {"y": 4, "x": 4, "height": 64, "width": 64},
+    }  # fmt: skip
+    frames = np.full((4, 72, 72), OFFSET + dark + 30, np.uint16)
+    for files in ({}, {"dark_frame": "dark.tif"}):
+        back = read_camera(write_run(tmp_path, frames, **settings, **files))
+        assert back.info.acquisition.photons == pytest.approx(k)
+
+
 def test_a_frame_under_all_mirrors_that_says_nothing_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "all_on.tif", np.full((16, 16), 65535, np.uint16))
     for photons, words in (("auto", "is saturated where"), (500.0, "write 'photons: auto'")):
@@ -416,6 +459,7 @@ def test_rotation_and_scale_are_undone_about_the_centre(tmp_path: Path) -> None:
 
 
 GOOD = np.full((4, 16, 16), 500, np.uint16)
+ODD = GOOD // 16 * 16 + (np.arange(16) == 3).astype(np.uint16)  # a column of them
 
 
 @pytest.mark.parametrize(
@@ -436,12 +480,14 @@ GOOD = np.full((4, 16, 16), 500, np.uint16)
         (GOOD, {"bits": 8}, SettingsError, "8 bits: correct 'bits'"),
         (GOOD * 16, {"bits": 12}, SettingsError, "12 bits left-aligned, so write 'left_aligned: true'"),
         (GOOD + 1, {"bits": 12, "left_aligned": True}, SettingsError, "no multiples of 16"),
+        (ODD, {"bits": 12, "left_aligned": True}, SettingsError, "no multiples of 16"),
         (GOOD, {"frames": ["frames.tif", "other.tif"]}, FileError, "one size"),
         (GOOD, {"frames": "nothing_*.tif"}, FileError, "nothing_"),
         (GOOD, {"frames": "nothing**.tif"}, FileError, r"nothing\*\*"),  # no pattern in some versions of Python
         (GOOD, {"frames": "nothing.tif"}, FileError, "does not exist"),
         (GOOD, {"dark_frame": "nothing.tif"}, FileError, "does not exist"),
         (GOOD, {"dark_frame": "other.tif"}, FileError, "dark frame"),
+        (GOOD, {"dark_frame": "nan.tif"}, FileError, "dark frame 'nan.tif' has pixels that are NaN"),
         (GOOD, {"flat_field": "frames.tif", "offset": 500}, FileError, "flat field"),
         (GOOD, {"roi": {"y": 10, "x": 0, "height": 8, "width": 8}}, SettingsError, "row 18"),
         (GOOD, {"camera_bin": 3}, SettingsError, "15 × 15"),
@@ -457,6 +503,7 @@ def test_what_is_wrong_is_one_sentence(
     tmp_path: Path, frames: NDArray[Any], settings: dict[str, Any], kind: type[DmuError], words: str
 ) -> None:
     tifffile.imwrite(tmp_path / "other.tif", np.zeros((4, 8, 8), np.uint16), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "nan.tif", np.where(np.eye(16), np.nan, 100).astype("f4"))
     with pytest.raises(kind, match=words) as caught:
         read_camera(write_run(tmp_path, frames, **settings))
     assert_sentence(caught.value)

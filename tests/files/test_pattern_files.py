@@ -69,6 +69,13 @@ def test_grey_is_refused_and_dithered_on_request(tmp_path: Path) -> None:
         assert np.all(np.diff(patterns.mean(axis=(0, 1)).reshape(4, 4).mean(axis=1)) > 0.15)
 
 
+def test_errors_are_diffused_as_by_floyd_and_steinberg(tmp_path: Path) -> None:
+    # 3/16 of the error of 125, which stays off, turn the pixel below left of it on; 1/16 leaves that below right off.
+    tifffile.imwrite(tmp_path / "g.tif", np.array([[0, 125, 201], [115, 0, 115], [0, 0, 0]], np.uint8))
+    patterns = read_patterns(tmp_path / "g.tif", dither="floyd-steinberg")
+    np.testing.assert_array_equal(patterns, [[[0, 0, 1], [1, 0, 0], [0, 0, 0]]])
+
+
 def test_binary_stays_binary_under_dithering(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "p.tif", BINARY * 255)
     np.testing.assert_array_equal(read_patterns(tmp_path / "p.tif", dither="ordered"), BINARY)

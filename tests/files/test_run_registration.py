@@ -180,6 +180,12 @@ def test_only_pixels_at_full_scale_in_the_part_that_is_used_count_as_saturated(r
         measure_registration(run, [tmp_path / "full.tif"])
 
 
+def test_left_aligned_dots_lie_where_the_others_do(run: Path, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "left.tif", tifffile.imread(tmp_path / "dots.tif") << 4)
+    found = measure_registration(write(tmp_path, bits=12, left_aligned=True), [tmp_path / "left.tif"])
+    assert found == measure_registration(write(tmp_path), [tmp_path / "dots.tif"])
+
+
 @pytest.mark.parametrize(
     ("changes", "frame", "kind", "words"),
     [

@@ -157,6 +157,12 @@ def test_half_a_calibration_counts_for_both_sides_of_a_pixel(tmp_path: Path, axi
     assert (read.scale, read.units) == ((0.5, 0.5), ("micrometer", "micrometer"))
 
 
+def test_oblong_pixels_of_another_program_stay_oblong(tmp_path: Path) -> None:
+    sides = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 250.0, "PhysicalSizeYUnit": "nm"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", np.zeros((8, 9), "u1"), metadata=sides)
+    assert read_specimen(tmp_path / "a.ome.tif").scale == (0.25, 0.5)
+
+
 def test_half_a_print_setting_is_no_calibration(tmp_path: Path) -> None:
     # 10000 pixels a cm are 1 µm, 28 pixels a cm are the 72 dpi of a printer.
     for name, resolution in {"half.tif": (28, 10000), "whole.tif": (10000, 10000)}.items():

@@ -256,6 +256,17 @@ def test_a_place_that_is_no_number_is_refused(tmp_path: Path, number: float, axe
     assert_sentence(caught.value)
 
 
+@pytest.mark.parametrize("axes", [("y", "x"), ("p", "q", "y", "x")])
+def test_a_step_of_nothing_is_refused(tmp_path: Path, axes: tuple[str, ...]) -> None:
+    steps = (*(1,) * (len(axes) - 1), 0)
+    write_image(
+        tmp_path / "a.zarr", np.ones((2,) * len(axes), "u2"), axes=axes, scale=steps, units=("pixel",) * len(axes)
+    )
+    with pytest.raises(FileError) as caught:
+        read_specimen(tmp_path / "a.zarr")
+    assert_sentence(caught.value)
+
+
 def test_a_changed_measurement_is_noticed(tmp_path: Path) -> None:
     write_measurement(tmp_path / "m.zarr", make(("t", "y", "x"), (2,)))
     group = zarr.open_group(tmp_path / "m.zarr", mode="r+")

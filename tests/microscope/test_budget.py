@@ -252,6 +252,17 @@ def test_the_converter_that_is_suggested_has_room_for_the_gain_that_is_suggested
     assert caution.suggestion.endswith("a converter of 9 bits.")
 
 
+def test_rounding_is_held_against_all_other_noise_and_not_warned_about_without_any() -> None:
+    patterns = np.ones((2, 16, 16), np.uint8)
+    coarse = settings(bits=16, gain=2000.0, full_well=None)
+    assert "rounding" in topics(light_budget(coarse, patterns))
+    bright = light_budget(checked_update(coarse, {"background": 1e6}), patterns)
+    assert bright.noise.background > bright.noise.quantisation
+    assert "rounding" not in topics(bright)
+    still = checked_update(coarse, {"background": 0.0, "read_noise": 0.0, "dark_current": 0.0})
+    assert "rounding" not in topics(light_budget(still, np.zeros((2, 16, 16), np.uint8)))
+
+
 def test_offset_that_cuts_read_noise_is_warned_about() -> None:
     patterns = np.ones((2, 16, 16))
     assert topics(light_budget(settings(offset=0, background=0), patterns)) == {"offset"}
