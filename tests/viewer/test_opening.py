@@ -34,7 +34,7 @@ def saved(tmp_path: Path, cells: np.ndarray, ratio: float) -> Callable[[str], Pa
 
 
 def _wait(qtbot: Any, panel: Any) -> str:
-    qtbot.waitUntil(lambda: panel._links.job is None, timeout=WAIT)
+    qtbot.waitUntil(lambda: panel._links.job is None and not panel._waiting, timeout=WAIT)
     return str(panel.status.text())
 
 

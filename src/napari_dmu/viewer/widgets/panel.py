@@ -140,7 +140,8 @@ class CompressiveMicroscope(ChoosingView):
             return
         self._say_of(layer)
         if record_of(layer) is None and opened_from_zarr(layer):
-            self.add_measurement(str(layer.source.path), instead_of=layer)
+            self._waiting.append((str(layer.source.path), layer))
+            QTimer.singleShot(0, self.open_waiting)  # once napari has added it to the end
         elif key_of(layer) == self._scene.to_measure(layer):
             self.specimen.choose(key_of(layer))
         if record_of(layer) is None and self.side_by_side.isChecked():
