@@ -4,7 +4,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,21 @@ def test_colour_on_request(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> N
     assert _named(viewer, "reconstruction")[0].data.shape == cells.shape
 
 
+@contextmanager
+def notified() -> Iterator[list[str]]:
+    """What napari tells the user meanwhile."""
+    messages: list[str] = []
+
+    def keep(notification: Any) -> None:
+        messages.append(str(notification.message))
+
+    notification_manager.notification_ready.connect(keep)
+    try:
+        yield messages
+    finally:
+        notification_manager.notification_ready.disconnect(keep)
+
+
 def test_an_unexpected_error_is_shown_and_leaves_the_panel_usable(
     qtbot: Any, panel_in: Opener, cells: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,14 +229,10 @@ def test_an_unexpected_error_is_shown_and_leaves_the_panel_usable(
     viewer, panel = panel_in()
     viewer.add_image(cells)
     monkeypatch.setattr(verbs, "simulate", broken)
-    shown: list[Any] = []
-    notification_manager.notification_ready.connect(shown.append)
-    try:
+    with notified() as shown:
         status = _press(qtbot, panel, "measure")
-    finally:
-        notification_manager.notification_ready.disconnect(shown.append)
     assert "did not expect" in status
-    assert any("what nobody thought of" in str(s.message) for s in shown)
+    assert any("what nobody thought of" in message for message in shown)
     monkeypatch.undo()
     assert _press(qtbot, panel, "measure").startswith("✓")
 
@@ -234,14 +246,10 @@ def test_an_error_of_napari_is_told_and_the_progress_is_over(
     viewer, panel = panel_in()
     viewer.add_image(cells)
     monkeypatch.setattr(panel._scene, "add", broken)
-    shown: list[Any] = []
-    notification_manager.notification_ready.connect(shown.append)
-    try:
+    with notified() as shown:
         status = _press(qtbot, panel, "measure")
-    finally:
-        notification_manager.notification_ready.disconnect(shown.append)
     assert "did not expect" in status
-    assert any("napari's own" in str(s.message) for s in shown)
+    assert any("napari's own" in message for message in shown)
 
 
 def test_the_window_answers_while_it_works(qtbot: Any, panel_in: Opener, cells: np.ndarray) -> None:

@@ -108,8 +108,9 @@ def cut(specimen: SpecimenInput, part: Part, cancel: CancelToken | None = None) 
     limits = specimen.intensity_range
     if limits is None and is_lazy(specimen.data):
         plane = np.asarray(plane)  # all of it has to be read, once
-    if limits is None:
-        limits = stack_range(plane if is_lazy(specimen.data) else specimen.data, cancel)
+        limits = stack_range(plane, cancel)
+    elif limits is None:
+        limits = stack_range(specimen.data, cancel)
     pixels = np.asarray(plane[part.slices[-2:]])[(None,) * len(part.plane)]
     start = (*part.plane, *part.start)
     return replace(specimen, data=pixels, geometry=part_geometry(specimen.geometry, start), intensity_range=limits)
