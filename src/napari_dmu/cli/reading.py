@@ -35,14 +35,9 @@ def read_acquisition(path: Path) -> dict[str, Any]:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file of named settings; refused where it is anything else."""
-    import yaml
+    from napari_dmu.files.yaml_file import read_yaml
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"The settings file '{path}' cannot be read: check its name.") from error
-    except (yaml.YAMLError, ValueError) as error:  # no text, or a date that no calendar has
-        raise FileError(f"'{path}' is not valid YAML: write one 'name: value' a line.") from error
+    content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise FileError(f"'{path}' holds no named settings: write one 'name: value' a line.")
     return content

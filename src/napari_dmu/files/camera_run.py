@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from napari_dmu.errors import FileError
+from napari_dmu.files.yaml_file import read_yaml
 from napari_dmu.microscope.acquisition import Registration
 from napari_dmu.microscope.checking import Ratio, file_error
 
@@ -187,17 +188,8 @@ def read_run(path: str | os.PathLike[str]) -> CameraRun:
     SettingsError
         A setting is missing, unknown or not possible.
     """
-    import yaml
-
     where = Path(path)
-    try:
-        raw = yaml.safe_load(where.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"'{where}' cannot be read ({error.strerror}): check the name and the folder.") from error
-    except (yaml.YAMLError, ValueError) as error:  # no text, or a date that no calendar has
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        raise FileError(f"'{where.name}' is no valid YAML{line}: check its colons, quotes and indents.") from error
+    raw = read_yaml(where)
     if not isinstance(raw, dict):
         raise FileError(f"'{where.name}' holds no settings: write one 'name: value' a line.")
     try:

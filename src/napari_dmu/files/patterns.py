@@ -118,10 +118,8 @@ def _read(path: Path) -> NDArray[Any]:
     try:
         data = np.asarray(read_specimen(path).data)
     except SpecimenError as error:
-        if "colour" not in str(error):
-            raise
         raise FileError(  # three or four patterns may be stored as colours
-            f"'{path.name}' holds colours, not patterns: save them with one grey pattern a page."
+            f"'{path.name}' holds colours or no image at all: save the patterns with one grey pattern a page."
         ) from error
     return data.reshape(-1, *data.shape[-2:])
 

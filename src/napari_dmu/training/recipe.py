@@ -17,7 +17,8 @@ from pydantic import (
     model_validator,
 )
 
-from napari_dmu.errors import FileError, SettingsError
+from napari_dmu.errors import SettingsError
+from napari_dmu.files.yaml_file import read_yaml
 from napari_dmu.microscope.acquisition import Acquisition
 from napari_dmu.microscope.checking import file_error
 from napari_dmu.microscope.patterns import patterns_from_text, written_patterns
@@ -263,11 +264,11 @@ def read_recipe(path: Path) -> Recipe:
     SettingsError
         Where an entry is unknown or out of range; the sentence names the first one.
     """
-    content = _with_files(_read_yaml(path), path.parent)
+    content = _with_files(read_yaml(path), path.parent)
     if isinstance(content, dict) and (shared := content.pop("include", None)) is not None:
         if not isinstance(shared, str):
             raise SettingsError(f"'{path.name}' cannot be used because of include: name one YAML file beside it.")
-        common = _with_files(_read_yaml(path.parent / shared), (path.parent / shared).parent)
+        common = _with_files(read_yaml(path.parent / shared), (path.parent / shared).parent)
         if not isinstance(common, dict):
             raise SettingsError(f"{shared}, which {path.name} includes, holds no entries: see the files in recipes/.")
         content = {**common, **content}
@@ -302,21 +303,10 @@ def read_order(path: Path) -> tuple[str, ...]:
     SettingsError
         Where it holds no such list, or a name twice.
     """
-    content = _read_yaml(path)
+    content = read_yaml(path)
     order = content.get("order") if isinstance(content, dict) else None
     if not isinstance(order, list) or not all(isinstance(name, str) for name in order) or len(set(order)) < len(order):
         raise SettingsError(
             f"'{path.name}' cannot be used because of order: list the recipes' names there, each of them once."
         )
     return tuple(order)
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileError(f"The recipe {path} cannot be read: check the name.") from error
-    except (yaml.YAMLError, ValueError) as error:  # no text, or a date that no calendar has
-        raise FileError(f"The recipe {path.name} is not valid YAML: see the files in recipes/.") from error
